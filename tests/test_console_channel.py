@@ -1,0 +1,63 @@
+"""Lines on the terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from tests.support.channels import delivery, setting
+from watcher.models import Accepted, Retry
+from watcher.notifier.channels import build_channel
+from watcher.notifier.channels.console import ConsoleChannel
+from watcher.notifier.samples import sample_event
+from watcher.redact import Redactor
+
+
+@pytest.mark.anyio
+async def test_a_message_is_its_first_line_and_the_rest_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    channel = build_channel(setting("console://"), redactor=Redactor())
+    assert await channel.send(delivery()) == Accepted("printed")
+    await channel.probe()
+    await channel.aclose()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "✖ support-bot v3 failed: dataset column Completion is empty"
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
+@pytest.mark.anyio
+async def test_terminal_escapes_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    event = sample_event("task.started")
+    event = replace(event, subject={**(event.subject or {}), "name": "\x1b]0;owned\x07\x1b[2J\u202ebot"})
+    await build_channel(setting("console://"), redactor=Redactor()).send(delivery(event))
+    out = capsys.readouterr().out
+    assert out.startswith("▶ ␛]0;owned␇␛[2Jbot is training")
+    assert "\x1b" not in out
+
+
+@pytest.mark.anyio
+async def test_a_terminal_without_unicode_still_shows_the_message() -> None:
+    raw = io.BytesIO()
+    channel = ConsoleChannel(setting("console://"), stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    assert await channel.send(delivery()) == Accepted("printed")
+    assert raw.getvalue().startswith(b"? support-bot v3 failed: dataset column")
+
+
+@pytest.mark.anyio
+async def test_a_closed_terminal_is_tried_again() -> None:
+    stream = io.StringIO()
+    stream.close()
+    assert isinstance(await ConsoleChannel(setting("console://"), stream=stream).send(delivery()), Retry)
+
+
+@pytest.mark.anyio
+async def test_words_that_fail_cost_their_polish_and_not_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken(dict[str, object]):
+        def get(self, *_args: object) -> object:
+            raise RuntimeError("poison")
+
+    event = replace(sample_event("task.failed"), details=Broken(), subject=Broken())
+    channel = build_channel(setting("console://"), redactor=Redactor())
+    assert await channel.send(delivery(event)) == Accepted("printed")
+    assert "task.failed czf9fbky: RUNNING -> FAILED" in capsys.readouterr().out

@@ -1,0 +1,339 @@
+"""Every event has words, for every reader, whatever is missing or hostile in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from tests.support.pot import TEMPLATE, template
+from watcher.errors import UsageError
+from watcher.events import EVENT_TYPES
+from watcher.i18n import translator
+from watcher.models import ChannelKind, Event, Failure, Message, Window
+from watcher.notifier import facts
+from watcher.notifier.render import TITLE_LIMIT, render
+from watcher.notifier.samples import sample_event
+from watcher.notifier.wording import worded_types
+
+NOON = datetime(2026, 3, 1, 5, 2, 40, tzinfo=UTC)  # 14:02:40 in Seoul
+HALF_MINUTE = timedelta(seconds=30)
+KINDS: tuple[ChannelKind, ...] = get_args(ChannelKind)
+
+
+def read(event: Event, kind: ChannelKind = "chat", timezone: str = "Asia/Seoul", **more: Any) -> Message:
+    return render(event, kind=kind, language="en", timezone=timezone, **more)
+
+
+def bare(type_: str, **more: Any) -> Event:
+    row = EVENT_TYPES.get(type_, EVENT_TYPES["task.failed"])
+    return Event(
+        id="1", type=type_, severity=row.severity, notable=True, window=Window(NOON - HALF_MINUTE, NOON), **more
+    )
+
+
+def failed(**failure: str) -> Event:
+    subject = {"id": "czf9fbky", "name": "support-bot v3", "status": "FAILED", "statusInfo": None}
+    told = Failure(**{"reason": "", "message": ""} | failure)
+    return bare("task.failed", account="default", task="czf9fbky", failure=told, subject=subject)
+
+
+def test_a_failure_reads_as_promised() -> None:
+    assert read(sample_event("task.failed", now=NOON)) == Message(
+        title="✖ support-bot v3 failed: dataset column Completion is empty",
+        body="file.format: Invalid dataset: required field empty. Completion\n"
+        "Fix: fill Completion in every row, upload, create a new training. Unchanged it fails again.\n"
+        "HCX-003 · epoch 0/8 · step 0/2000\n"
+        "Between 14:02:10 and 14:02:40 KST · czf9fbky",
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "title"),
+    [
+        ("task.discovered", "● support-bot v3 is watched now: waiting"),
+        ("task.started", "▶ support-bot v3 is training"),
+        ("task.succeeded", "✔ support-bot v3 is ready · loss 0.41 · trained 3 h 05 m"),
+        ("task.reopened", "↻ support-bot v3 was reopened: failed → training"),
+        ("task.requeued", "↻ support-bot v3 waits again"),
+        ("task.status_changed", "⚠ support-bot v3 went from training to PAUSED"),
+        ("task.progress", "◐ support-bot v3 50 % · epoch 4/8 · step 1000/2000"),
+        ("task.weights_missing", "✖ support-bot v3 has no usable model: its weights weren't saved"),
+        ("task.gone", "⚠ support-bot v3 is gone: CLOVA Studio knows no such task any more"),
+        ("task.returned", "● support-bot v3 is back: training"),
+        ("account.rejected", "⚠ account default: the key is refused (401, 40104 Invalid key)"),
+        (
+            "account.unreachable",
+            "⚠ account default: CLOVA Studio gives no answer (HTTP 503 from a gateway, for 6 minutes)",
+        ),
+        ("account.recovered", "✔ account default works again"),
+        ("channel.failing", "⚠ channel team: messages don't get through (HTTP 503)"),
+        ("channel.recovered", "✔ channel team works again"),
+        ("channel.gave_up", "✖ channel team: messages given up: 2 (HTTP 410)"),
+        (
+            "watcher.started",
+            "● Watching 12 tunings: 3 training, 1 waiting, 8 finished. You'll hear starts, ends and trouble.",
+        ),
+        ("watcher.gap", "● Nothing was watched for 1 h 30 m; changes found after it: 2"),
+        ("watcher.config_rejected", "⚠ The changed configuration is wrong; the old one goes on"),
+    ],
+)
+def test_the_first_line_says_everything(type_: str, title: str) -> None:
+    assert read(sample_event(type_, now=NOON)).title == title
+
+
+def test_every_type_has_words_and_a_sample() -> None:
+    assert worded_types() == set(EVENT_TYPES)
+    assert {sample_event(type_).type for type_ in EVENT_TYPES} == set(EVENT_TYPES)
+
+
+def test_a_sample_of_an_unknown_type_says_which_there_are() -> None:
+    with pytest.raises(UsageError) as raised:
+        sample_event("task.exploded")
+    assert "task.failed" in raised.value.hint
+
+
+HOSTILE: list[Any] = [
+    "\x1b[31m@everyone\r\n<!channel>\u202e",
+    "{name} {0} %s %(x)s",
+    float("nan"),
+    10**400,
+    -1,
+    True,
+    [],
+    {"a": 1},
+    "x" * 100_000,
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("type_", [*EVENT_TYPES, "task.of_tomorrow", "nonsense"])
+def test_an_event_with_nothing_in_it_still_makes_a_sensible_message(type_: str, kind: ChannelKind) -> None:
+    for event in (bare(type_), bare(type_, account="a", task="t", channel="c", subject={})):
+        message = read(event, kind)
+        assert message.title.strip()
+        assert "None" not in message.title + message.body
+        assert "14:02" in message.body
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("type_", [*EVENT_TYPES, "task.of_tomorrow"])
+def test_hostile_values_never_break_a_message_nor_get_out_of_it(type_: str, kind: ChannelKind) -> None:
+    keys = (
+        "reason",
+        "hint",
+        "count",
+        "percent",
+        "tasks",
+        "training",
+        "missed",
+        "seconds",
+        "waited",
+        "problems",
+        "amends",
+    )
+    info = (
+        "currStep",
+        "totalTrainSteps",
+        "currEpoch",
+        "totalTrainEpochs",
+        "trainLoss",
+        "endDatetime",
+        "sendWeightSuccess",
+    )
+    for value in HOSTILE:
+        text = str(value) if not isinstance(value, int) else "9" * 400
+        subject = dict.fromkeys(("name", "model", "status", "progress", "labels", "createdDate", "trainEpochs"), value)
+        event = bare(
+            type_,
+            account=text,
+            task=text,
+            channel=text,
+            from_=text,
+            to=text,
+            failure=Failure(text, text, text, text),
+            details={**dict.fromkeys(keys, value), "missed": [value]},
+            subject={**subject, "statusInfo": dict.fromkeys(info, value)},
+        )
+        message = read(event, kind)
+        assert len(message.title) <= TITLE_LIMIT
+        assert "\n" not in message.title
+        shown = message.title + message.body.replace("\n", "") + message.html.replace("\n", "")
+        assert shown.isprintable() or "\u200b" in shown or "\ufffd" in shown
+        assert "\x1b" not in shown
+        if kind == "chat":
+            assert "@everyone" not in shown
+            assert "<!channel>" not in shown
+        if kind == "mail":
+            assert "<!channel>" not in message.html
+
+
+@pytest.mark.parametrize(
+    ("failure", "title", "line"),
+    [
+        ({"reason": "resource.timeout", "message": "-"}, "resource.timeout", "Between"),
+        ({"reason": "file.encoding", "message": "Unsupported charset"}, "Unsupported charset", "Reason: file.encoding"),
+        ({"message": "Unsupported charset"}, "Unsupported charset", "Between"),
+        ({}, "no reason given", "Between"),
+        ({"reason": "clops.error", "explanation": "CLOps broke"}, "CLOps broke", "clops.error"),
+    ],
+)
+def test_a_failure_is_told_as_well_as_it_is_known(failure: dict[str, str], title: str, line: str) -> None:
+    message = read(failed(**failure))
+    assert message.title == f"✖ support-bot v3 failed: {title}"
+    assert message.body.startswith(line)
+
+
+def test_a_reason_that_came_late_says_so() -> None:
+    message = read(replace(failed(reason="clops.error"), details={"amends": "1"}))
+    assert message.body.splitlines()[0] == "The reason came after the failure was told"
+
+
+def test_what_the_first_line_cuts_stands_below_it() -> None:
+    message = read(failed(reason="file.format", message="m" * 300))
+    assert message.title.endswith("…")
+    assert message.body.splitlines()[0] == "file.format: " + "m" * 300
+
+
+WINTER = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "zone", "now", "line"),
+    [
+        (NOON - HALF_MINUTE, NOON, "Asia/Seoul", None, "Between 14:02:10 and 14:02:40 KST"),
+        (NOON - HALF_MINUTE, NOON, "UTC", NOON, "Between 05:02:10 and 05:02:40 UTC"),
+        (None, NOON, "Asia/Seoul", NOON, "First seen 14:02:40 KST"),
+        (NOON, NOON, "Asia/Seoul", NOON, "14:02:40 KST"),
+        (
+            NOON - HALF_MINUTE,
+            NOON,
+            "Asia/Seoul",
+            NOON + timedelta(days=2),
+            "Between 2026-03-01 14:02:10 and 14:02:40 KST",
+        ),
+        (
+            NOON - timedelta(hours=3, minutes=38),
+            NOON,
+            "Asia/Seoul",
+            NOON,
+            "Between 10:24 and 14:02 KST, not seen for 3 h 38 m",
+        ),
+        (
+            NOON - timedelta(days=1, hours=15),
+            NOON,
+            "Asia/Seoul",
+            NOON,
+            "Between 2026-02-27 23:02 and 2026-03-01 14:02 KST, not seen for 1 d 15 h",
+        ),
+        (
+            datetime(2026, 10, 25, 0, 55, tzinfo=UTC),
+            datetime(2026, 10, 25, 1, 0, 30, tzinfo=UTC),
+            "Europe/Berlin",
+            None,
+            "Between 02:55:00 CEST and 02:00:30 CET",
+        ),
+        (None, WINTER, "America/Sao_Paulo", None, "First seen 09:00:00 UTC-03"),
+        (None, WINTER, "No/Where", None, "First seen 12:00:00 UTC"),
+    ],
+)
+def test_the_window_is_told_in_the_readers_zone_and_no_more_exactly_than_it_was_seen(
+    after: datetime | None, before: datetime, zone: str, now: datetime | None, line: str
+) -> None:
+    event = replace(sample_event("task.requeued"), window=Window(after, before))
+    assert read(event, timezone=zone, now=now).body.splitlines()[-1] == f"{line} · czf9fbky"
+
+
+def test_a_change_that_nobody_saw_for_hours_says_so_in_its_first_line() -> None:
+    event = replace(failed(reason="clops.error"), window=Window(NOON - timedelta(hours=3), NOON))
+    assert read(event).title == "✖ support-bot v3 failed: clops.error (between 11:02 and 14:02 KST)"
+
+
+def test_a_changed_clock_and_missed_states_are_told() -> None:
+    event = replace(
+        sample_event("task.succeeded", now=NOON), details={"clock_stepped": True, "missed": ["RUNNING", "X"]}
+    )
+    lines = read(event).body.splitlines()
+    assert "Not seen in between: training, X" in lines
+    assert lines[-1] == "Between 14:02:10 and 14:02:40 KST (the clock was changed meanwhile) · czf9fbky"
+
+
+def test_the_account_is_named_only_where_it_isnt_the_only_one() -> None:
+    event = sample_event("task.started", now=NOON)
+    assert read(replace(event, account="lab")).body.endswith("czf9fbky · account lab")
+
+
+@pytest.mark.parametrize(
+    ("created", "told"),
+    [
+        ("2026-03-01T12:50:40+0900", "waited 1 h 12 m"),
+        ("2026-03-01T03:50:40Z", "waited 1 h 12 m"),
+        ("2026-03-01T15:00:00+0900", ""),
+        ("not a date", ""),
+        ("2026-03-01T12:50:40", ""),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_the_wait_is_told_where_it_can_be_known(created: Any, told: str) -> None:
+    event = sample_event("task.started", now=NOON)
+    event = replace(event, details={}, subject={**(event.subject or {}), "createdDate": created})
+    assert read(event).body.splitlines()[0] == " · ".join(filter(None, ("HCX-003", "epochs: 8", told)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (59, "59 s"), (60, "1 m"), (3599, "59 m"), (3900, "1 h 05 m"), (90_000, "1 d 1 h"), (-1, "")],
+)
+def test_durations_have_two_units_at_most(seconds: float, shown: str) -> None:
+    assert facts.Facts(bare("task.started"), "chat", translator("en"), UTC).span(seconds) == shown
+
+
+def test_numbers_are_readable() -> None:
+    assert [facts.number(n) for n in (None, 7, 2000, 12_345)] == ["?", "7", "2000", "12,345"]
+
+
+def test_a_success_without_weights_isnt_called_ready() -> None:
+    event = sample_event("task.succeeded", now=NOON)
+    subject = {**(event.subject or {}), "statusInfo": {"sendWeightSuccess": False}}
+    assert read(replace(event, subject=subject)).title == "✔ support-bot v3 has ended, but its weights weren't saved"
+
+
+def test_a_mail_has_the_same_words_as_html() -> None:
+    message = read(replace(sample_event("task.started", now=NOON), task="a<b>"), "mail")
+    assert message.html.startswith("<p><strong>▶ support-bot v3 is training</strong></p>\n<p>HCX-003 ·")
+    assert "a&lt;b&gt;" in message.html
+
+
+def test_plain_text_is_ascii_and_needs_nothing_but_the_columns() -> None:
+    event = replace(sample_event("task.failed", now=NOON), task="봇@everyone\x1b", subject={"name": object()})
+    assert read(event, "chat", "No/Where", plain=True) == Message(
+        "task.failed \\ubd07?everyone\\x1b: RUNNING -> FAILED",
+        "2026-03-01T05:02:40+00:00 event sample account default",
+        "<p>task.failed \\ubd07?everyone\\x1b: RUNNING -&gt; FAILED</p>"
+        "<p>2026-03-01T05:02:40+00:00 event sample account default</p>",
+    )
+
+
+def test_a_language_without_a_catalogue_reads_english() -> None:
+    assert render(sample_event("task.started"), kind="chat", language="xx", timezone="UTC").title.endswith(
+        "is training"
+    )
+
+
+def test_a_catalogue_is_used_and_its_broken_places_fall_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Korean:
+        def gettext(self, text: str) -> str:
+            return {"{name} is training": "{name} 학습 중", "{name} waits again": "{nmae}"}.get(text, text)
+
+    reader = facts.Facts(sample_event("task.started"), "chat", Korean(), UTC)  # type: ignore[arg-type]
+    assert reader.say("{name} is training", name="봇") == "봇 학습 중"
+    assert reader.say("{name} waits again", name="봇") == "봇 waits again"
+
+
+def test_the_template_for_translators_is_current() -> None:
+    assert TEMPLATE.read_text(encoding="utf-8") == template(), "run: python -m tests.support.pot"

@@ -1,0 +1,143 @@
+"""`watcher check`, `watcher routes` and `watcher schema`: what the configuration means."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from watcher.cli.options import event_type, json_option
+from watcher.cli.printing import Cell, print_json, print_table, say
+from watcher.cli.reading import Known, find_task, known_tasks, load, reading
+from watcher.errors import StoreError
+
+if TYPE_CHECKING:
+    from watcher.models import Event
+    from watcher.redact import Redactor
+    from watcher.settings import Settings
+
+ENDINGS = ("task.succeeded", "task.failed")
+NAMED = 5
+"""How many tasks a warning names."""
+
+
+def check_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--online", action="store_true", help="ask accounts and channels too, without sending anything")
+
+
+def check(arguments: Namespace) -> int:
+    import asyncio
+
+    settings = load(arguments, secrets=True)
+    asyncio.run(_build_channels(settings, arguments.redactor))
+    for line in _read(settings):
+        say(f"✓ {line}")
+    for warning, hint in _warnings(settings):
+        say(f"⚠ {warning}. Try: {hint}")
+    if not arguments.online:
+        return 0
+    from watcher import app
+
+    return 0 if asyncio.run(app.preflight(settings, say, arguments.redactor)) else 1
+
+
+def routes_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="a task's id, or ACCOUNT/TASK")
+    parser.add_argument("event", metavar="EVENT", type=event_type, help="such as task.failed")
+    json_option(parser)
+
+
+def routes(arguments: Namespace) -> int:
+    settings = load(arguments)
+    known = _known(settings)
+    task = known[find_task(arguments.task, known)]
+    heard = _hearers(settings, _sample(arguments.event, task))
+    if arguments.json:
+        print_json({"channel": channel, "because": because} for channel, because in heard.items())
+    elif heard:
+        print_table(("CHANNEL", "BECAUSE OF"), [(Cell(name, "bold"), Cell(why)) for name, why in heard.items()])
+    else:
+        say(f"no channel hears {arguments.event} of {task.key.id}")
+    return 0
+
+
+def schema(_arguments: Namespace) -> int:
+    from watcher.settings import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _known(settings: Settings) -> dict[tuple[str, str], Known]:
+    """With what the store knows of names and models, where there is one."""
+    try:
+        with reading(settings) as reader:
+            return dict(known_tasks(settings, reader.tasks()))
+    except StoreError:
+        return dict(known_tasks(settings, ()))
+
+
+def _hearers(settings: Settings, event: Event) -> dict[str, str]:
+    from watcher.notifier import audience
+    from watcher.notifier.route import hearers
+
+    return hearers(event, audience.listeners(settings), audience.routes(settings))
+
+
+def _sample(type_: str, task: Known) -> Event:
+    """An event of this type about this task, or about its account."""
+    from dataclasses import replace
+
+    from watcher.notifier.samples import sample_event
+
+    sample = sample_event(type_)
+    about = {"account": task.key.account if sample.account else None, "channel": None}
+    if sample.task is None:
+        return replace(sample, **about)  # type: ignore[arg-type]
+    return replace(sample, task=task.key.id, subject=task.json(), **about)  # type: ignore[arg-type]
+
+
+def _read(settings: Settings) -> Iterator[str]:
+    from watcher.notifier.channels import channel_kind
+
+    yield f"read {', '.join(settings.sources)}"
+    accounts = ", ".join(sorted({task.account for task in settings.tasks}))
+    yield f"{_count(len(settings.tasks), 'task')} of {accounts}"
+    channels = ", ".join(f"{name} ({channel_kind(channel)})" for name, channel in settings.channels.items())
+    yield f"{_count(len(settings.channels), 'channel')}{': ' if channels else ''}{channels}"
+
+
+def _warnings(settings: Settings) -> Iterator[tuple[str, str]]:
+    if not settings.channels:
+        yield "no channel: nobody hears anything", 'write channels: {team: "https://..."}, or console: "console://"'
+        return
+    from watcher.notifier import audience
+    from watcher.notifier.route import hearers
+
+    listeners, rules = audience.listeners(settings), audience.routes(settings)
+    known = _known(settings)
+    for type_ in ENDINGS:
+        silent = [key.id for key in settings.task_keys() if not hearers(_sample(type_, known[key]), listeners, rules)]
+        if silent:
+            yield (
+                f"no channel hears {type_} of {_names(silent)}",
+                f"add {type_} to a channel's events or to a route; watcher routes {silent[0]} {type_} explains",
+            )
+
+
+async def _build_channels(settings: Settings, redactor: Redactor) -> None:
+    """Raises ConfigError with every channel whose address nobody takes."""
+    from watcher import app
+
+    for channel in (await app.build_channels(settings, redactor)).values():
+        await channel.aclose()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _names(ids: list[str]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return ", ".join(ids[:NAMED]) + more

@@ -1,0 +1,112 @@
+"""`watcher test-notify`: a sample to each channel, now. It never touches the store."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from watcher.cli.options import event_type, suggestion
+from watcher.cli.printing import say
+from watcher.cli.reading import load
+from watcher.errors import UsageError, WatcherError
+from watcher.models import Accepted, Outcome, Refused
+
+if TYPE_CHECKING:
+    from watcher.models import Delivery
+    from watcher.redact import Redactor
+    from watcher.settings import Channel, Settings
+
+
+class Result(NamedTuple):
+    """How one test ended; `reason` and `hint` are "" where there is nothing to say."""
+
+    name: str
+    ok: bool
+    reason: str
+    hint: str
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("channels", metavar="CHANNEL", nargs="*", help="names of channels; all without any")
+    parser.add_argument(
+        "--event", metavar="TYPE", type=event_type, default="task.started", help="default: task.started"
+    )
+
+
+def test_notify(arguments: Namespace) -> int:
+    import asyncio
+
+    settings = load(arguments, secrets=True)
+    chosen = _chosen(arguments.channels, settings)
+    return asyncio.run(send_samples(settings, chosen, arguments.event, arguments.redactor))
+
+
+async def send_samples(settings: Settings, names: Sequence[str], type_: str, redactor: Redactor) -> int:
+    """Send one to each, all at once, and print a line for each in order; 1 if any failed."""
+    import asyncio
+
+    tries = [asyncio.ensure_future(_send(settings, settings.channels[name], type_, redactor)) for name in names]
+    width = max(map(len, names))
+    failed = 0
+    for each in tries:
+        result = await each
+        failed += not result.ok
+        mark, said = ("✓", "ok") if result.ok else ("✗", result.reason)
+        hint = f". Try: {result.hint}" if result.hint else ""
+        # `clean` joins blanks, so the name is padded after it.
+        print(f"{mark} {result.name:<{width}}  ", end="")
+        say(f"{said}{hint}")
+    return 1 if failed else 0
+
+
+def _chosen(wanted: Sequence[str], settings: Settings) -> list[str]:
+    if not settings.channels:
+        raise UsageError("the configuration has no channel", 'write channels: {team: "https://..."}')
+    for name in wanted:
+        if name not in settings.channels:
+            raise UsageError(
+                f"there is no channel {name}{suggestion(name, settings.channels)}",
+                f"known: {', '.join(settings.channels)}",
+            )
+    return list(dict.fromkeys(wanted)) or list(settings.channels)
+
+
+async def _send(settings: Settings, channel: Channel, type_: str, redactor: Redactor) -> Result:
+    import asyncio
+
+    from watcher.notifier.channels import build_channel
+
+    proxy = settings.proxy.get_secret_value() if settings.proxy else None
+    try:
+        built = await asyncio.to_thread(
+            build_channel, channel, redactor=redactor, proxy=proxy, ca_file=settings.ca_file
+        )
+    except WatcherError as error:
+        return Result(channel.name, False, error.message.removeprefix(f"channel {channel.name}: "), error.hint)
+    try:
+        return _result(channel.name, await built.send(_sample(channel.name, type_)))
+    finally:
+        await built.aclose()
+
+
+def _sample(channel: str, type_: str) -> Delivery:
+    """A delivery that says it is a test. Its ids are new each time, since receivers drop what they have seen."""
+    import time
+    import uuid
+    from dataclasses import replace
+
+    from watcher.models import Delivery
+    from watcher.notifier.samples import sample_event
+
+    event = sample_event(type_)
+    subject = None if event.subject is None else {**event.subject, "name": f"{event.subject.get('name')} (test)"}
+    event = replace(event, id=f"test-{time.time_ns() // 1000}", subject=subject)
+    return Delivery(f"msg_{uuid.uuid4().hex}", event, channel, "sending", 1, None, "")
+
+
+def _result(name: str, outcome: Outcome) -> Result:
+    if isinstance(outcome, Accepted):
+        return Result(name, True, "", "")
+    hint = "correct the channel's url" if isinstance(outcome, Refused) else "check its url and the network, then again"
+    return Result(name, False, outcome.reason, hint)

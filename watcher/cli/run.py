@@ -1,0 +1,51 @@
+"""`watcher run` and `watcher once`: the watching itself, which `watcher.app` puts together."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from watcher.cli.printing import say
+from watcher.cli.reading import load
+
+if TYPE_CHECKING:
+    from watcher.redact import Redactor
+    from watcher.settings import Settings
+
+RUN_DETAILS = """\
+SIGTERM or Ctrl-C stops it within 8 s. Log lines go to standard error.
+What can't be reached at the start is said and tried again; it doesn't stop the watching."""
+ONCE_DETAILS = """\
+For cron. Exit code 1 only when a poll or a delivery failed. Refused while a watcher holds the store."""
+
+
+def run(arguments: Namespace) -> int:
+    import asyncio
+
+    return asyncio.run(_run(_prepared(arguments), arguments.redactor))
+
+
+async def _run(settings: Settings, redactor: Redactor) -> int:
+    from watcher import app
+
+    code = await app.run(settings, say, redactor)
+    # From inside the loop, whose end would wait for every thread of its pool.
+    app.leave(code)
+    return code
+
+
+def once(arguments: Namespace) -> int:
+    import asyncio
+
+    from watcher import app
+
+    return asyncio.run(app.once(_prepared(arguments), say, arguments.redactor))
+
+
+def _prepared(arguments: Namespace) -> Settings:
+    from watcher import log
+
+    settings = load(arguments, secrets=True)
+    log.configure(settings.log.level, settings.log.format, arguments.redactor)
+    log.catch_uncaught()
+    return settings

@@ -1,0 +1,160 @@
+"""`watcher history` and `watcher prove`: what happened to one task, and what became of the news."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from watcher.cli.options import json_option
+from watcher.cli.printing import Cell, between, local, number, print_json, print_table, say, span
+from watcher.cli.reading import Known, find_task, known_tasks, load, reading
+from watcher.cli.status import state_of
+
+if TYPE_CHECKING:
+    from watcher.models import Delivery, Event
+    from watcher.settings import Settings
+    from watcher.state.reader import Attempt, Point, Reader, Trail
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="a task's id, or ACCOUNT/TASK where several accounts have it")
+    json_option(parser)
+
+
+def history(arguments: Namespace) -> int:
+    settings = load(arguments)
+    with reading(settings) as reader:
+        task = _find(arguments.task, settings, reader)
+        events, points = reader.events(task=task.key), reader.history(task.key)
+    if arguments.json:
+        from watcher.views import event_json
+
+        print_json(map(event_json, events), curve=[_point_json(point) for point in points])
+        return 0
+    _title(task)
+    for event in events:
+        say(f"{local(event.time, settings.timezone)}  {_sentence(event)}")
+    if points:
+        print()
+        _print_curve(points, settings.timezone)
+    return 0
+
+
+def prove(arguments: Namespace) -> int:
+    settings = load(arguments)
+    with reading(settings) as reader:
+        task = _find(arguments.task, settings, reader)
+        trails = reader.trail(task.key)
+    if arguments.json:
+        print_json(map(_trail_json, trails))
+        return 0
+    _title(task)
+    for trail in trails:
+        print()
+        for line in _trail_lines(trail, settings.timezone):
+            say_indented(line)
+    return 0
+
+
+def say_indented(line: str) -> None:
+    """`say` takes away leading blanks, since text from outside may carry any."""
+    from watcher.notifier.text import clean
+
+    print(line[: len(line) - len(line.lstrip(" "))] + clean(line))
+
+
+def _find(text: str, settings: Settings, reader: Reader) -> Known:
+    known = known_tasks(settings, reader.tasks())
+    return known[find_task(text, known)]
+
+
+def _title(task: Known) -> None:
+    name = f" {task.name}" if task.name != task.key.id else ""
+    say(f"{state_of(task).text} · {task.key.id}{name} · account {task.key.account}")
+    if task.snapshot is None:
+        say("Nothing is known of it yet.")
+
+
+def _sentence(event: Event) -> str:
+    said = [event.type]
+    if event.from_ or event.to:
+        said.append(f"{event.from_ or '-'} → {event.to or '-'}")
+    if event.failure is not None:
+        said.append(": ".join(filter(None, (event.failure.reason, event.failure.message))))
+    said += [f"{name}: {value}" for name, value in event.details.items() if isinstance(value, str | int | float)]
+    return "  ".join(filter(None, said))
+
+
+def _print_curve(points: Sequence[Point], zone: str) -> None:
+    rows = [
+        (
+            Cell(local(point.time, zone), "dim"),
+            Cell(number(point.step)),
+            Cell(number(point.epoch)),
+            Cell(number(point.loss)),
+            Cell(", ".join(f"{name.removeprefix('statusInfo.')}={value}" for name, value in point.changes.items())),
+        )
+        for point in points
+    ]
+    print_table(("TIME", "STEP", "EPOCH", "LOSS", "CHANGED"), rows)
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    from watcher.views import rfc3339
+
+    return {
+        "time": rfc3339(point.time),
+        "life": point.life,
+        "step": point.step,
+        "epoch": point.epoch,
+        "loss": point.loss,
+        "changes": dict(point.changes),
+    }
+
+
+def _trail_lines(trail: Trail, zone: str) -> Iterator[str]:
+    event = trail.event
+    yield _sentence(event)
+    yield f"  observed   {between(event.window.after, event.window.before, zone)}"
+    yield f"  committed  {local(trail.committed, zone)} as event {event.id}"
+    if not trail.deliveries:
+        yield "  told       nobody: no channel hears it (see: watcher routes)"
+    for delivery, because, attempts in trail.deliveries:
+        yield from _delivery_lines(delivery, because, attempts, zone)
+
+
+def _delivery_lines(delivery: Delivery, because: str, attempts: Sequence[Attempt], zone: str) -> Iterator[str]:
+    yield f"  {delivery.channel}: {delivery.state} ({delivery.id}), because of {because}"
+    for attempt in attempts:
+        took = f" after {span((attempt.ended - attempt.started).total_seconds())}" if attempt.ended else ""
+        result = attempt.result or "under way"
+        reason = f": {attempt.reason}" if attempt.reason else ""
+        yield f"    try {attempt.number}  {local(attempt.started, zone)}  {result}{took}{reason}"
+    if delivery.state == "waiting" and delivery.next_at is not None:
+        yield f"    next try {local(delivery.next_at, zone)}"
+
+
+def _trail_json(trail: Trail) -> dict[str, Any]:
+    from watcher.views import delivery_json, event_json, rfc3339
+
+    return {
+        "event": event_json(trail.event),
+        "committed": rfc3339(trail.committed),
+        "deliveries": [
+            delivery_json(delivery) | {"because": because, "tries": [_attempt_json(each) for each in attempts]}
+            for delivery, because, attempts in trail.deliveries
+        ],
+    }
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    from watcher.views import rfc3339
+
+    return {
+        "number": attempt.number,
+        "started": rfc3339(attempt.started),
+        "ended": rfc3339(attempt.ended),
+        "result": attempt.result,
+        "reason": attempt.reason or None,
+    }

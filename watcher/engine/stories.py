@@ -1,0 +1,83 @@
+"""The watcher's events about itself: that it started, and that nobody looked for a while."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from watcher.engine.core import Core
+from watcher.models import RUNNING, TERMINAL, WAIT, Draft, Event, Window
+from watcher.state.budget import set_meta
+from watcher.state.record import Recorded, Settled, record_drafts
+
+SHORTEST_GAP = 20.0
+"""Seconds without a poll that are worth an event even with a fast cadence."""
+
+LONGEST_ROUND = 60.0
+"""Seconds after which the first round counts as done, however many tasks still wait for their turn."""
+
+
+class Stories:
+    """Collects what happens during the first round after a start or a pause, and tells it when the round is over."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._found = 0
+        self._gap: Window | None = None
+        self._started = False
+        self._waited = False
+        core.ledger.heard.append(self._hear)
+
+    def begin(self) -> None:
+        """The daemon starts: what the last process saw last is where a gap may have begun."""
+        if self._core.alive_before is not None:
+            self.stood_still(self._core.alive_before, datetime.now(tz=UTC))
+        self._core.clock.after("first round", LONGEST_ROUND, self._give_up_waiting)
+
+    def stood_still(self, after: datetime, before: datetime) -> None:
+        """Nothing was polled between these times."""
+        longest = max(self._core.settings.poll.interval * 2, SHORTEST_GAP)
+        if self._gap is None and before - after > timedelta(seconds=longest):
+            self._gap, self._found = Window(after, before), 0
+
+    async def tell(self) -> None:
+        """Tell what is due; called after every sweep, does nothing most of the time."""
+        if not all(sweeper.caught_up() for sweeper in self._core.sweepers.values()) and not self._waited:
+            return
+        if self._gap is not None:
+            draft = Draft("watcher.gap", self._gap, details={"count": self._found})
+            self._gap = None
+            await self._core.ledger.record(record_drafts, [draft])
+        if not self._started:
+            self._started = True
+            draft = Draft(
+                "watcher.started",
+                Window(None, datetime.now(tz=UTC)),
+                details={"first": self._core.new_store, **self._summary()},
+                notable=self._core.new_store,
+            )
+            await self._core.ledger.record(_introduce, draft)
+
+    def _give_up_waiting(self) -> None:
+        self._waited = True
+
+    def _hear(self, event: Event) -> None:
+        if self._gap is not None and event.task is not None:
+            self._found += 1
+
+    def _summary(self) -> dict[str, Any]:
+        statuses = [t.status for sweeper in self._core.sweepers.values() for t in sweeper.tracked.values()]
+        return {
+            "tasks": len(statuses),
+            "training": statuses.count(RUNNING),
+            "waiting": statuses.count(WAIT),
+            "finished": sum(status in TERMINAL for status in statuses),
+            "unseen": statuses.count(None),
+        }
+
+
+def _introduce(tx: Connection, settled: Settled, draft: Draft) -> Recorded:
+    set_meta(tx, "introduced", draft.window.before.isoformat())
+    return record_drafts(tx, settled, [draft])

@@ -1,0 +1,1 @@
+"""From committed events to messages: who hears what, in which words, and by which channel."""

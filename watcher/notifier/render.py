@@ -1,0 +1,72 @@
+"""An event in words. Pure: the same event and reader give the same message.
+
+`wording.py` has the words of each type; here they become a message for a chat, a mail or a terminal.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from watcher.i18n import translator
+from watcher.models import ChannelKind, Event, Message
+from watcher.notifier.facts import WIDE, Facts, zone
+from watcher.notifier.text import cut, escape_html
+from watcher.notifier.wording import HEADLINE_LIMIT, said
+
+TITLE_LIMIT = 200
+
+
+def render(
+    event: Event,
+    *,
+    kind: ChannelKind,
+    language: str,
+    timezone: str,
+    plain: bool = False,
+    now: datetime | None = None,
+) -> Message:
+    """The message for one event. The title says everything; the body adds what helps.
+
+    `plain`: only the built-in text, for an event whose words may be what kills the process. With `now`, times of
+    another day carry their date.
+    """
+    if plain:
+        return _plain(event)
+    facts = Facts(event, kind, translator(language), zone(timezone), now)
+    headline, lines = said(facts)
+    title = cut(headline, HEADLINE_LIMIT) + _gap(facts)
+    body = [line for line in (*lines, _footer(facts)) if line]
+    return Message(title, "\n".join(body), _html(title, body) if kind == "mail" else "")
+
+
+def _gap(facts: Facts) -> str:
+    """A task that nobody saw for a while: the first line says so."""
+    ends = facts.ends() if facts.event.task is not None and facts.width >= WIDE else None
+    return " " + facts.say("(between {start} and {end})", start=ends[0], end=ends[1]) if ends else ""
+
+
+def _footer(facts: Facts) -> str:
+    event = facts.event
+    task = facts.outside(event.task, 80) if event.task is not None else ""
+    several = event.task is not None and event.account not in (None, "default")
+    account = facts.say("account {account}", account=facts.account) if several else ""
+    return " · ".join(filter(None, (facts.when(), task, account)))
+
+
+def _html(title: str, lines: list[str]) -> str:
+    body = "<br>\n".join(map(escape_html, lines))
+    return f"<p><strong>{escape_html(title)}</strong></p>\n<p>{body}</p>\n"
+
+
+def _plain(event: Event) -> Message:
+    """ASCII from the event's own columns, no words, no zone: hardly anything is left to break."""
+    about = event.task or event.channel or event.account or "watcher"
+    change = f": {event.from_ or '?'} -> {event.to or '?'}" if event.from_ or event.to else ""
+    title = _ascii(f"{event.type} {about}{change}")
+    body = _ascii(f"{event.window.before.isoformat()} event {event.id} account {event.account or '-'}")
+    return Message(title, body, f"<p>{escape_html(title)}</p><p>{escape_html(body)}</p>")
+
+
+def _ascii(text: str) -> str:
+    shown = text[:TITLE_LIMIT].encode("ascii", "backslashreplace").decode("ascii")
+    return "".join(char if char.isprintable() and char not in "@<" else "?" for char in shown)

@@ -1,0 +1,122 @@
+"""The preflight: a line per account, per channel, and per task that its account doesn't know."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Callable, Mapping
+
+from watcher.clova.quota import Pacer
+from watcher.errors import UpstreamError, WatcherError
+from watcher.models import TaskKey
+from watcher.notifier.channels import Channel
+from watcher.notifier.text import clean
+from watcher.scheduler.census import Census
+from watcher.scheduler.sweep import Report, Sweeper
+
+Say = Callable[[str], None]
+
+GOOD, BAD = "✓", "✗"
+
+
+def account_line(name: str, *, visible: int, wanted: int) -> str:
+    count = f"{visible} tasks visible" if visible == wanted else f"{visible} of {wanted} tasks visible"
+    return _line(GOOD, f"account {name}", count)
+
+
+def trouble_line(what: str, error: WatcherError) -> str:
+    return _line(BAD, what, _sentence(error))
+
+
+def unknown_line(key: TaskKey, known: list[str]) -> str:
+    """`known`: ids that the account does list, for near misses."""
+    near = difflib.get_close_matches(key.id, known, n=1, cutoff=0.6)
+    mend = f"Did you mean {near[0]}?" if near else "Try: compare with the id in the console, and with the account's key"
+    return _line(BAD, f"task {key.id}", f"unknown to {key.account}. {mend}")
+
+
+class FirstRound:
+    """Watches a daemon's first sweeps, which are its preflight: no query is sent for it."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._told: set[str] = set()
+        self._unknown: dict[str, list[TaskKey]] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def heard(self, sweeper: Sweeper, report: Report) -> None:
+        """After each sweep; says an account's line once, when its first round is over or has failed."""
+        self._unknown.setdefault(sweeper.name, []).extend(report.unknown)
+        if sweeper.name in self._told:
+            return
+        if report.error is not None and not report.asked - report.failed:
+            self._told.add(sweeper.name)
+            self._say(trouble_line(f"account {sweeper.name}", report.error))
+        elif sweeper.caught_up():
+            self._told.add(sweeper.name)
+            self._say_account(sweeper)
+
+    def _say_account(self, sweeper: Sweeper) -> None:
+        seen = sum(tracked.status is not None for tracked in sweeper.tracked.values())
+        self._say(account_line(sweeper.name, visible=seen, wanted=len(sweeper.tracked)))
+        unknown = self._unknown.pop(sweeper.name, [])
+        if unknown:
+            telling = asyncio.create_task(self._say_unknown(sweeper.census, unknown))
+            self._waiting.add(telling)
+            telling.add_done_callback(self._waiting.discard)
+
+    async def _say_unknown(self, census: Census, keys: list[TaskKey]) -> None:
+        try:
+            known = await census.ids()
+        except UpstreamError:
+            known = []
+        for key in dict.fromkeys(keys):
+            self._say(unknown_line(key, known))
+
+
+async def probe_channels(channels: Mapping[str, Channel], say: Say) -> bool:
+    """Reach each channel's server without sending anything; a line each, in the order of the configuration."""
+    results = await asyncio.gather(*(_probe(channel) for channel in channels.values()))
+    for line, _ in results:
+        say(line)
+    return all(ok for _, ok in results)
+
+
+async def _probe(channel: Channel) -> tuple[str, bool]:
+    what = f"channel {channel.name}"
+    try:
+        await channel.probe()
+    except WatcherError as error:
+        return trouble_line(what, error), False
+    return _line(GOOD, what, "reachable" if channel.kind != "console" else "this terminal"), True
+
+
+async def look_at_account(name: str, wanted: list[TaskKey], census: Census, say: Say) -> bool:
+    """For `check --online`, without a store: which of the account's tasks its list shows."""
+    try:
+        known = await census.all_ids()
+    except UpstreamError as error:
+        say(trouble_line(f"account {name}", error))
+        return False
+    missing = [key for key in wanted if key.id not in known]
+    say(account_line(name, visible=len(wanted) - len(missing), wanted=len(wanted)))
+    for key in missing:
+        say(unknown_line(key, known))
+    return not missing
+
+
+async def unpaced(_seconds: float, count: int) -> int:
+    """A reservation without a store: for commands that ask a few questions and end."""
+    return count
+
+
+def pacer_without_store(queries_per_minute: float) -> Pacer:
+    return Pacer(queries_per_minute, unpaced)
+
+
+def _sentence(error: WatcherError) -> str:
+    return f"{error.message}. Try: {error.hint}" if error.hint else error.message
+
+
+def _line(mark: str, what: str, text: str) -> str:
+    return f"{mark} {clean(what):<15} {clean(text)}"

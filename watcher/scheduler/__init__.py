@@ -1,0 +1,1 @@
+"""The observing half: what is due, and asking for it."""

@@ -1,0 +1,42 @@
+"""The configuration: YAML with places, environment and secret files, as frozen settings."""
+
+from watcher.settings.jsonschema import json_schema
+from watcher.settings.load import environment_settings, load_settings
+from watcher.settings.schema import (
+    Account,
+    Channel,
+    Delivery,
+    Discover,
+    Group,
+    Heartbeat,
+    Http,
+    Log,
+    Loss,
+    Poll,
+    Retention,
+    Route,
+    Rules,
+    Settings,
+    Task,
+)
+
+__all__ = [
+    "Account",
+    "Channel",
+    "Delivery",
+    "Discover",
+    "Group",
+    "Heartbeat",
+    "Http",
+    "Log",
+    "Loss",
+    "Poll",
+    "Retention",
+    "Route",
+    "Rules",
+    "Settings",
+    "Task",
+    "environment_settings",
+    "json_schema",
+    "load_settings",
+]

@@ -1,0 +1,174 @@
+"""Finding, merging and checking the configuration: from files and environment to Settings, or to all its problems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping as Environment
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from watcher.errors import ConfigError, Problem
+from watcher.settings import checks, environment
+from watcher.settings.document import MAX_BYTES, Mapping, Node, Place, parse
+from watcher.settings.merge import merge
+from watcher.settings.schema import Settings
+from watcher.settings.shape import Shaper
+
+SEARCHED = ("./watcher.yaml", "./config/watcher.yaml", "/etc/watcher/watcher.yaml")
+
+
+def load_settings(
+    paths: Sequence[str] | None = None, *, env: Environment[str, str] | None = None, secrets: bool = True
+) -> Settings:
+    """The settings from `paths` (files or folders; without them from where files are searched) and the environment.
+
+    `secrets=False` is for commands that only read: a secret that isn't there is no error but "". Raises ConfigError
+    with every problem of all files.
+    """
+    env = os.environ if env is None else env
+    files, problems = _find(paths, env)
+    unread = bool(problems)
+    trees: list[Mapping] = []
+    for file in files:
+        tree, found = _read(file)
+        problems += found
+        unread = unread or tree is None
+        trees += [tree] if tree else []
+    if problems and not trees:
+        raise ConfigError(tuple(problems))
+    return _Load(files, env, problems, secrets=secrets, unread=unread).settings(trees)
+
+
+def environment_settings(*, env: Environment[str, str] | None = None, secrets: bool = True) -> Settings:
+    """The settings from the environment alone, without any file or task: enough to ask an account what it has."""
+    return _Load([], os.environ if env is None else env, [], secrets=secrets, unread=False).settings([])
+
+
+class _Load:
+    """One attempt to make settings; it goes on as long as it may find another problem."""
+
+    def __init__(
+        self, files: Sequence[str], env: Environment[str, str], problems: list[Problem], *, secrets: bool, unread: bool
+    ) -> None:
+        self._files, self._env, self._secrets = files, env, secrets
+        self._unread = unread  # a file is unknown, so what seems to be missing may stand in it
+        self._problems = problems
+        self._shaper = Shaper(env, secrets=secrets)
+
+    def settings(self, trees: list[Mapping]) -> Settings:
+        data = self._shaper.settings(self._merged(trees))
+        checks.not_built(data, self._shaper)
+        if not self._unread:
+            self._check(data)
+        settings = self._validated(data)
+        problems = self._problems + self._shaper.problems
+        if problems or settings is None:
+            raise ConfigError(tuple(sorted(dict.fromkeys(problems), key=self._order)))
+        return _inherited(settings)
+
+    def _merged(self, trees: list[Mapping]) -> Mapping:
+        root: Node = Mapping(Place("configuration"))
+        for tree in trees:
+            root = merge(root, tree, add_lists=True)
+        overrides, problems = environment.overrides(self._env)
+        self._problems += problems
+        root = merge(root, overrides, add_lists=False)
+        assert isinstance(root, Mapping)  # noqa: S101 - merging mappings gives one
+        return root
+
+    def _check(self, data: dict[str, Any]) -> None:
+        checks.default_account(data, self._shaper, self._env, secrets=self._secrets)
+        checks.references(data, self._shaper)
+        checks.channels(data, self._shaper)
+        if self._files:
+            checks.something_to_watch(data, self._shaper, Place(self._files[0], 1, 1))
+        if self._secrets:
+            checks.ca_file(data, self._shaper)
+
+    def _validated(self, data: dict[str, Any]) -> Settings | None:
+        try:
+            return Settings(**data, sources=tuple(self._files))
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_input=False):
+                self._report(each["type"], each["loc"], each.get("ctx", {}).get("error"))
+            return None
+
+    def _report(self, kind: str, location: tuple[str | int, ...], cause: object) -> None:
+        path = checks.original(tuple(part for part in location if part != "[key]"), self._shaper)
+        if any(path[:length] in self._shaper.bad for length in range(1, len(path) + 1)):
+            return
+        if kind == "missing":
+            if not self._unread:
+                self._shaper.report(path, checks.MISSING.get(str(path[-1]), "missing; write it"))
+            return
+        self._shaper.report(path, str(cause) if cause else "isn't what belongs here")
+
+    def _order(self, problem: Problem) -> tuple[int, int, int]:
+        known = self._files.index(problem.source) if problem.source in self._files else len(self._files)
+        return known, problem.line, problem.column
+
+
+def _inherited(settings: Settings) -> Settings:
+    """Channels speak the global language in the global time zone unless they have their own; no port means no page."""
+    channels = {
+        name: channel.model_copy(
+            update={key: getattr(settings, key) for key in {"language", "timezone"} - channel.model_fields_set}
+        )
+        for name, channel in settings.channels.items()
+    }
+    http = settings.http if settings.http and settings.http.port is not None else None
+    return settings.model_copy(update={"channels": channels, "http": http})
+
+
+def _find(paths: Sequence[str] | None, env: Environment[str, str]) -> tuple[list[str], list[Problem]]:
+    """The files to read, in order."""
+    chosen = list(paths or ()) or [name for name in (env.get(environment.SEARCH),) if name]
+    if chosen:
+        files, problems = [], []
+        for path in chosen:
+            try:
+                files += _expand(path)
+            except OSError as error:
+                why = f"can't be read: {error.strerror}; correct --config or {environment.SEARCH}"
+                problems.append(Problem(path, 0, 0, "", why))
+            except ValueError as error:
+                problems.append(Problem(path, 0, 0, "", str(error)))
+        return files, problems
+    found = next((name for name in SEARCHED if os.path.exists(name)), None)
+    if found is None:
+        text = f"there is none; looked for {', '.join(SEARCHED)} (from {Path.cwd()})"
+        raise ConfigError(
+            (Problem("configuration", 0, 0, "", text),), "write one with `watcher init`, or name it: --config"
+        )
+    return [found], []
+
+
+def _expand(path: str) -> list[str]:
+    """A file itself, or a folder's *.yaml in the order of their names."""
+    if not path or "\0" in path:
+        raise ValueError("is no path")
+    if not os.path.isdir(path):
+        os.stat(path)
+        return [path]
+    names = sorted(name for name in os.listdir(path) if name.endswith(".yaml") and not name.startswith("."))
+    files = [str(Path(path, name)) for name in names if not os.path.isdir(Path(path, name))]
+    if not files:
+        raise ValueError("the folder has no *.yaml (names that start with a dot don't count)")
+    return files
+
+
+def _read(file: str) -> tuple[Mapping | None, list[Problem]]:
+    if os.path.exists(file) and not os.path.isfile(file):
+        return None, [Problem(file, 0, 0, "", "is no regular file")]
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        return None, [Problem(file, 0, 0, "", f"can't be read: {error.strerror}")]
+    tree, problems = parse(content, file)
+    if tree is not None and not isinstance(tree, Mapping):
+        return None, [*problems, tree.place.problem("", "must be a mapping, starting with a key such as tasks:")]
+    return tree or (None if problems else Mapping(Place(file, 1, 1))), problems

@@ -1,0 +1,295 @@
+"""The settings: what the configuration means once it is read. Every value is frozen.
+
+These classes are also the schema of the YAML. What a file may write otherwise (a channel as a bare URL, `api_key_file`
+in place of `api_key`) is brought into this shape by `shape`. Durations are seconds.
+
+To add a key: add its field with a description here, show it in `config/watcher.full.yaml`, and run
+`watcher schema > config/watcher.schema.json`; `tests/test_config_files.py` tells what was forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, WrapValidator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from watcher.models import TaskKey
+from watcher.settings import secretvalues
+from watcher.settings import types as t
+
+CLOVA_STUDIO = "https://clovastudio.stream.ntruss.com"
+
+
+def later(default: object, instead: str = "leave it out") -> WrapValidator:
+    """For a key whose feature comes with a later version: only null or the default may be written."""
+
+    def check(value: Any, validate: Any) -> Any:
+        try:
+            result = validate(value)
+        except ValidationError:
+            result = ...
+        if result is not None and result != default:
+            raise ValueError(f"comes with a later version; {instead}")
+        return result
+
+    return WrapValidator(check)
+
+
+class Frozen(BaseModel):
+    """What all settings have in common; an error never prints its input, which may be a secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+
+
+class Account(Frozen):
+    """A CLOVA Studio key and how hard it may be used."""
+
+    name: t.Name = Field(description="The account's name.")
+    api_key: t.ApiKey = Field(description="The CLOVA Studio API key, sent as a Bearer token.")
+    base_url: t.BaseUrl = Field(default=CLOVA_STUDIO, description="Where the API is.")
+    queries_per_minute: t.Rate = Field(
+        default=30.0, description="The watcher's share of the account's limit; never exceeded, not even over restarts."
+    )
+    timeout: t.Seconds = Field(default=10.0, description="How long one request may take, all in.")
+
+
+class Task(Frozen):
+    """A tuning task to watch; a bare id is enough."""
+
+    id: t.TaskId = Field(description="The task's id as CLOVA Studio shows it.")
+    account: t.Name = Field(default="default", description="Which account it belongs to; needed with several accounts.")
+    name: t.Shown | None = Field(default=None, description="What to call it, instead of its name in CLOVA Studio.")
+    labels: dict[t.LabelKey, t.Shown] = Field(default_factory=dict, description="Words of yours, for routes.")
+
+    @property
+    def key(self) -> TaskKey:
+        return TaskKey(self.account, self.id)
+
+
+class Discover(Frozen):
+    """Which tasks of an account to adopt as they appear."""
+
+    account: t.Name | None = Field(default=None, description="Which account; all of them if left out.")
+    name: tuple[t.Glob, ...] = Field(default=(), description="Patterns of names.")
+    model: tuple[t.Glob, ...] = Field(default=(), description="Patterns of models.")
+    max_age: t.Seconds | None = Field(default=None, description="Leave out tasks created longer ago.")
+    labels: dict[t.LabelKey, t.Shown] = Field(default_factory=dict, description="Labels for the adopted tasks.")
+
+
+class Group(Frozen):
+    """Tasks that are one experiment."""
+
+    name: t.Name = Field(description="The group's name.")
+    match: tuple[t.Glob, ...] = Field(description="Patterns of task names.")
+
+
+class Poll(Frozen):
+    """How often to look. These are goals: the account's quota comes first."""
+
+    interval: t.Seconds = Field(default=30.0, description="How often to look at a task that is RUNNING.")
+    wait_interval: t.Seconds = Field(default=60.0, description="How often to look at a task that is in WAIT.")
+    settle: t.Seconds = Field(default=600.0, description="How long to keep looking after SUCCEEDED or FAILED.")
+
+
+class Loss(Frozen):
+    """When a loss is worth a message."""
+
+    nan: t.Boolean = Field(default=True, description="Tell when the loss is no number any more.")
+    rise: t.Share | None = Field(
+        default=None, description="Tell when it is this much above the lowest seen, such as 50%."
+    )
+
+
+class Rules(Frozen):
+    """When a fact becomes an event."""
+
+    progress: t.Milestones = Field(default=(25, 50, 75), description="Percentages whose passing is told; [] for none.")
+    stalled_after: Annotated[t.Seconds | None, later(1800.0)] = Field(
+        default=1800.0, description="Not in this version yet. RUNNING without a step for this long is told."
+    )
+    queued_longer_than: Annotated[t.Seconds | None, later(21600.0)] = Field(
+        default=21600.0, description="Not in this version yet. WAIT for longer than this is told."
+    )
+    unreachable_after: t.Seconds = Field(
+        default=300.0, description="Tell that an account can't be reached after this long and at least 3 failed polls."
+    )
+    loss: Annotated[Loss | None, later(Loss())] = Field(
+        default=Loss(), description="Not in this version yet. When a loss is worth a message."
+    )
+
+
+class Channel(Frozen):
+    """Somewhere messages go; a bare URL is enough.
+
+    `language` and `timezone` are the global ones unless it has its own. `events` is None where nothing is written.
+    """
+
+    name: t.Name = Field(description="The channel's name, as messages and logs show it.")
+    url: t.ChannelUrl | None = Field(
+        default=None,
+        description="An https:// address that Apprise recognises (Slack, Discord, Google Chat, ...) is that chat; "
+        "other http(s) addresses are signed webhooks; everything else is an Apprise URL; console:// prints.",
+    )
+    secrets: tuple[t.SigningSecret, ...] = Field(
+        default=(),
+        validation_alias="secret",
+        description="Signs webhooks: whsec_ and base64; a list while changing it.",
+    )
+    language: t.Language = Field(default="en", description="The language of its messages.")
+    timezone: t.TimeZone = Field(default="Asia/Seoul", description="The time zone of its messages, an IANA name.")
+    events: tuple[t.EventGlob, ...] | None = Field(
+        default=None,
+        description='What it hears: patterns of events; notable (also if left out), or "*" for everything.',
+    )
+    mode: Annotated[str | None, later("messages")] = Field(
+        default=None, description="Not in this version yet. card: one living Slack message per task."
+    )
+    slack_token: Annotated[SecretStr | None, later(None)] = Field(
+        default=None, description="Not in this version yet. The token of a Slack app, for cards."
+    )
+    channel: Annotated[str | None, later(None)] = Field(
+        default=None, description='Not in this version yet. The Slack channel for cards, such as "#ml".'
+    )
+    template: Annotated[str | None, later(None)] = Field(
+        default=None, description="Not in this version yet. Your own words for messages."
+    )
+    quiet: Annotated[str | None, later(None)] = Field(
+        default=None, description="Not in this version yet. Hours in which messages are held, such as 22:00-08:00."
+    )
+    urgent: Annotated[tuple[t.EventGlob, ...] | None, later(())] = Field(
+        default=None, description="Not in this version yet. Events that come in quiet hours too."
+    )
+
+
+class Route(Frozen):
+    """Who hears what, finer than a channel's own events. Empty matchers match everything; the rest are patterns."""
+
+    events: tuple[t.EventGlob, ...] = Field(description="Patterns of events, or notable.")
+    channels: tuple[t.Name, ...] = Field(description="The channels that hear them.")
+    labels: dict[t.LabelKey, t.Glob] = Field(default_factory=dict, description="Only tasks with all these labels.")
+    tasks: tuple[t.Glob, ...] = Field(
+        default=(), validation_alias="task", description="Only tasks with these ids or names."
+    )
+    models: tuple[t.Glob, ...] = Field(default=(), validation_alias="model", description="Only tasks of these models.")
+    accounts: tuple[t.Glob, ...] = Field(
+        default=(), validation_alias="account", description="Only tasks of these accounts."
+    )
+
+
+class Delivery(Frozen):
+    """How long and how densely to deliver."""
+
+    give_up_after: t.Seconds = Field(
+        default=604800.0, description="A delivery that failed for this long expires, and is told."
+    )
+    digest_after: Annotated[t.Count | None, later(10)] = Field(
+        default=10, description="Not in this version yet. More than this many due for one chat become one message."
+    )
+
+
+class Retention(Frozen):
+    """How long the store keeps what."""
+
+    history: t.Seconds = Field(default=90 * 86400.0, description="How long to keep steps and losses.")
+    events: t.Seconds = Field(default=400 * 86400.0, description="How long to keep events and what became of them.")
+
+
+class Http(Frozen):
+    """The page, the API and the health checks."""
+
+    host: t.Host = Field(default="127.0.0.1", description="The address to listen on.")
+    port: t.Port | None = Field(default=8080, description="The port to listen on; 0: any free one; null: none.")
+    token: t.ApiKey | None = Field(default=None, description="Whoever asks must show it, except for the health checks.")
+    public_url: Annotated[t.BaseUrl | None, later(None)] = Field(
+        default=None, description="Not in this version yet. The page's address from outside, for links in messages."
+    )
+
+
+class Heartbeat(Frozen):
+    """An address that is asked while all is well, for a monitor that notices silence."""
+
+    url: t.SecretWebUrl = Field(description="The address to ask.")
+    every: t.Seconds = Field(default=300.0, description="How often.")
+
+
+class Log(Frozen):
+    """What is logged to stderr, and how."""
+
+    level: t.Level = Field(default="info", description="The least severe lines to show.")
+    format: t.Format = Field(default="auto", description="auto: console on a terminal, json otherwise.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `sources` are the files that were read."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix="WATCHER_",
+        env_nested_delimiter="__",
+        title="watcher",
+    )
+
+    accounts: dict[t.Name, Account] = Field(
+        default_factory=dict,
+        description="The CLOVA Studio accounts; without it, one called default with CLOVA_API_KEY.",
+    )
+    tasks: tuple[Task, ...] = Field(default=(), description="The tasks to watch.")
+    discover: Annotated[tuple[Discover, ...] | None, later((), "list the ids under tasks")] = Field(
+        default=(), description="Not in this version yet. Adopt tasks as they appear in an account."
+    )
+    groups: Annotated[tuple[Group, ...] | None, later(())] = Field(
+        default=(), description="Not in this version yet. Tasks that are one experiment."
+    )
+    poll: Poll = Field(default=Poll(), description="How often to look.")
+    rules: Rules = Field(default=Rules(), description="When a fact becomes an event.")
+    channels: dict[t.Name, Channel] = Field(default_factory=dict, description="Where messages go: name and URL.")
+    routes: tuple[Route, ...] = Field(default=(), description="Who hears what, finer than a channel's own events.")
+    mentions: Annotated[dict[t.LabelKey, t.Shown] | None, later({})] = Field(
+        default_factory=dict,
+        description="Not in this version yet. Who is called by name on failures: owner and chat id.",
+    )
+    delivery: Delivery = Field(default=Delivery(), description="How long to keep trying.")
+    retention: Retention = Field(default=Retention(), description="How long the store keeps what.")
+    language: t.Language = Field(
+        default="en", description="The language of messages: en, ja or ko (en in this version)."
+    )
+    timezone: t.TimeZone = Field(default="Asia/Seoul", description="The time zone of messages, an IANA name.")
+    store: t.StoreUrl = Field(
+        default=SecretStr("sqlite:///watcher.db"),
+        description="Where everything is kept; relative to the working directory.",
+    )
+    http: Http | None = Field(default=Http(), description="The page, the API and the health checks; null for none.")
+    proxy: t.SecretWebUrl | None = Field(default=None, description="A proxy for the upstream and all channels.")
+    ca_file: str | None = Field(
+        default=None, description="A file of CA certificates for the upstream and all channels."
+    )
+    heartbeat: Heartbeat | None = Field(default=None, description="An address that is asked while all is well.")
+    log: Log = Field(default=Log(), description="What is logged.")
+    sources: tuple[str, ...] = Field(default=(), description="The files that were read.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the loader passes in: it has merged files and environment already, and knows each value's place."""
+        return (init_settings,)
+
+    def task(self, key: TaskKey) -> Task | None:
+        """The listed task with this key."""
+        return next((task for task in self.tasks if task.key == key), None)
+
+    def task_keys(self) -> tuple[TaskKey, ...]:
+        """The listed tasks in the order of the files."""
+        return tuple(task.key for task in self.tasks)
+
+    def secret_values(self) -> frozenset[str]:
+        """Every text that must never be shown."""
+        return secretvalues.collect(self)

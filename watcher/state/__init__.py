@@ -1,0 +1,1 @@
+"""The store: what is known, what happened, and who has yet to hear of it."""

@@ -1,0 +1,82 @@
+"""Bringing a database to this version's schema, with a copy of what was there before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect
+
+from watcher.errors import StoreUnusable
+from watcher.state.budget import get_meta, set_meta
+from watcher.state.database import scalar
+from watcher.state.schema import APPLICATION_ID
+
+HEAD = "0001"
+"""The newest revision in migrations/versions; a test holds it against that folder."""
+
+
+def revision_of(tx: Connection) -> str | None:
+    """The schema's revision; None for an empty database. Raises StoreUnusable when the tables aren't ours."""
+    tables = set(inspect(tx).get_table_names())
+    if "alembic_version" in tables and "deliveries" in tables:
+        return str(scalar(tx, "SELECT version_num FROM alembic_version"))
+    if tables:
+        raise StoreUnusable(
+            "the database holds tables of another program and wasn't touched",
+            "give the watcher a file of its own with `store:`",
+        )
+    return None
+
+
+def upgrade(engine: Engine, path: Path) -> None:
+    """Migrate to HEAD in one transaction; nothing happens when the database is there already.
+
+    A database that isn't empty is copied first (`VACUUM INTO`, beside it). Killed midway, it is either revision.
+    """
+    with engine.begin() as tx:
+        revision = revision_of(tx)
+        backup = get_meta(tx, "copy") if revision else None
+    if revision == HEAD:
+        return
+    _refuse_newer(revision, backup, path)
+    copy = _copy(engine, path, revision) if revision else ""
+    with engine.begin() as tx:
+        _run_alembic(tx)
+        tx.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        if copy:
+            set_meta(tx, "copy", copy)
+
+
+def _refuse_newer(revision: str | None, backup: str | None, path: Path) -> None:
+    if revision is None or revision < HEAD:
+        return
+    mend = f"or go back to the copy from before the upgrade: {backup}" if backup else "or use another store"
+    raise StoreUnusable(
+        f"the store {path} was written by a newer watcher (schema {revision}, this version knows {HEAD})",
+        f"run the newer version, {mend}",
+    )
+
+
+def _copy(engine: Engine, path: Path, revision: str) -> str:
+    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S")
+    target = path.with_name(f"{path.name}.copy-{revision}-{stamp}")
+    target.touch(mode=0o600)
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("VACUUM INTO ?", (str(target),))
+    finally:
+        raw.close()
+    return str(target)
+
+
+def _run_alembic(tx: Connection) -> None:
+    # Alembic takes long to import, and most starts don't need it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = tx
+    command.upgrade(config, "head")

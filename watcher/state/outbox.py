@@ -1,0 +1,264 @@
+"""The outbox: claiming deliveries that are due, and recording what became of them.
+
+A committed `sending` attempt precedes every send. Only the head of a queue (one task, one channel) can be claimed: no
+earlier row of it is waiting, held or being sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, insert, select, text, update
+
+from watcher.errors import UsageError
+from watcher.models import Delivery
+from watcher.notifier.decide import Decision
+from watcher.state import schema
+from watcher.state.health import after_try, tell_given_up
+from watcher.state.record import Recorded, Settled, append_events, load_channel, save_channel
+from watcher.state.rows import delivery_from
+
+UNFINISHED = ("waiting", "held", "sending")
+REDELIVERABLE = ("refused", "expired", "parked", "silenced")
+CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its name returns"
+POISON = "each of its last tries ended with the death of the process"
+
+WAITING = text("deliveries.state = 'waiting'")
+_deliveries = schema.deliveries.c
+_EVENT_COLUMNS = [column.label(f"event_{column.name}") for column in schema.events.c]
+_DELIVERY_COLUMNS = [column for column in schema.deliveries.c if column.name != "event_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One try that is over: `ended` is when the answer came."""
+
+    delivery: Delivery
+    decision: Decision
+    ended: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn of a lane brought: deliveries claimed for sending, and when the next one is due, if one is."""
+
+    claimed: tuple[Delivery, ...]
+    next_at: datetime | None
+
+
+def turn(
+    tx: Connection,
+    settled: Settled,
+    channel: str,
+    finished: Sequence[Finished],
+    room: int,
+    now: datetime,
+    give_up_after: float,
+) -> tuple[Turn, Recorded]:
+    """Record what is over and claim at most `room` deliveries that are due, in one transaction."""
+    recorded = _record(tx, channel, finished, settled, give_up_after) if finished else Recorded()
+    claimed = _claim(tx, channel, room, now) if room > 0 else []
+    return Turn(tuple(claimed), _next_due(tx, channel, now)), recorded
+
+
+def _claim(tx: Connection, channel: str, room: int, now: datetime) -> list[Delivery]:
+    earlier = schema.deliveries.alias("earlier")
+    blocked = exists().where(
+        and_(
+            earlier.c.channel == _deliveries.channel,
+            earlier.c.queue == _deliveries.queue,
+            earlier.c.event_id < _deliveries.event_id,
+            text("earlier.state IN ('waiting', 'held', 'sending')"),
+        )
+    )
+    query = (
+        joined_with_events()
+        .where(_deliveries.channel == channel, WAITING, _deliveries.next_at <= now, ~blocked)
+        .order_by(_deliveries.next_at, _deliveries.event_id)
+        .limit(room)
+    )
+    claimed = [delivery_from(row._mapping) for row in tx.execute(query)]
+    return [_start_attempt(tx, delivery, now) for delivery in claimed]
+
+
+def _start_attempt(tx: Connection, delivery: Delivery, now: datetime) -> Delivery:
+    number = delivery.attempts + 1
+    where = _deliveries.id == delivery.id
+    tx.execute(update(schema.deliveries).where(where).values(state="sending", attempts=number))
+    tx.execute(insert(schema.attempts).values(delivery_id=delivery.id, number=number, started=now))
+    return replace(delivery, state="sending", attempts=number)
+
+
+def _record(
+    tx: Connection, channel: str, finished: Sequence[Finished], settled: Settled, give_up_after: float
+) -> Recorded:
+    health = load_channel(tx, channel)
+    drafts: list[Any] = []
+    for one in finished:
+        _end_attempt(tx, one.delivery, one.decision, one.ended)
+        decision = one.decision
+        health, told = after_try(
+            health, ok=decision.answered, reason=decision.reason, time=one.ended, uptime=settled.uptime
+        )
+        drafts += told
+        if decision.state in ("refused", "expired"):
+            health = replace(health, given_up=health.given_up + 1, given_up_reason=decision.reason)
+    failed = [one for one in finished if not one.decision.answered]
+    if failed:
+        reason = failed[-1].decision.reason
+        expired = _expire(tx, channel, settled.uptime - give_up_after, reason, failed[-1].ended)
+        if expired:
+            health = replace(health, given_up=health.given_up + expired, given_up_reason=f"given up: {reason}")
+    health, told = tell_given_up(health, time=finished[-1].ended, uptime=settled.uptime)
+    save_channel(tx, health)
+    return _told(tx, [*drafts, *told], settled)
+
+
+def _end_attempt(tx: Connection, delivery: Delivery, decision: Decision, ended: datetime) -> None:
+    done = decision.state != "waiting"
+    values: dict[str, Any] = {
+        "state": decision.state,
+        "reason": decision.reason,
+        "deaths": 0,
+        "next_at": None if done else ended + timedelta(seconds=decision.delay),
+        "finished": ended if done else None,
+    }
+    tx.execute(update(schema.deliveries).where(_deliveries.id == delivery.id).values(**values))
+    _close_attempt(tx, delivery.id, delivery.attempts, decision.result, decision.reason, ended)
+
+
+def _close_attempt(tx: Connection, id_: str, number: int, result: str, reason: str, ended: datetime) -> None:
+    key = (schema.attempts.c.delivery_id == id_, schema.attempts.c.number == number)
+    tx.execute(update(schema.attempts).where(*key).values(ended=ended, result=result, reason=reason))
+
+
+def _expire(tx: Connection, channel: str, born_before: float, reason: str, now: datetime) -> int:
+    """A failed try gives up on everything of the channel that has waited too long, not only on what was tried."""
+    old = and_(_deliveries.channel == channel, WAITING, _deliveries.born <= born_before)
+    values = {"state": "expired", "reason": f"given up: {reason}", "next_at": None, "finished": now}
+    return tx.execute(update(schema.deliveries).where(old).values(**values)).rowcount
+
+
+def tell_overdue(tx: Connection, settled: Settled, names: Iterable[str], now: datetime) -> Recorded:
+    """Tell of refusals and expiries that the hourly limit has held back."""
+    drafts: list[Any] = []
+    for name in names:
+        health, told = tell_given_up(load_channel(tx, name), time=now, uptime=settled.uptime)
+        if told:
+            save_channel(tx, health)
+            drafts += told
+    return _told(tx, drafts, settled)
+
+
+def _told(tx: Connection, drafts: list[Any], settled: Settled) -> Recorded:
+    events = append_events(tx, drafts, settled)
+    return Recorded(tuple(events), frozenset(name for event in events for name in settled.hearers(event)))
+
+
+def take_over(tx: Connection, settled: Settled, channels: Iterable[str], now: datetime) -> Recorded:
+    """At start: what was being sent when the last process died is tried again, at once and with the same id.
+
+    A delivery that has seen three processes die in its tries is parked and told. The backlog of a channel that left
+    the configuration is parked; it goes on when the name returns.
+    """
+    known = list(channels)
+    poisoned = _recover_sending(tx, now)
+    unfinished = and_(_deliveries.state.in_(("waiting", "held")), _deliveries.channel.not_in(known))
+    tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED))
+    back = and_(_deliveries.state == "parked", _deliveries.reason == CHANNEL_REMOVED, _deliveries.channel.in_(known))
+    tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now))
+    # A stop must not look like a pause that the channel asked for, nor must a clock that was set back.
+    soon = and_(_deliveries.state == "waiting", _deliveries.next_at > now + timedelta(hours=1))
+    tx.execute(update(schema.deliveries).where(soon).values(next_at=now))
+    drafts: list[Any] = []
+    for channel, count in poisoned.items():
+        health = load_channel(tx, channel)
+        health = replace(health, given_up=health.given_up + count, given_up_reason=POISON)
+        health, told = tell_given_up(health, time=now, uptime=settled.uptime)
+        save_channel(tx, health)
+        drafts += told
+    return _told(tx, drafts, settled)
+
+
+def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
+    poisoned: dict[str, int] = {}
+    for row in tx.execute(select(schema.deliveries).where(_deliveries.state == "sending")).all():
+        _close_attempt(tx, row.id, row.attempts, "unknown", "the process died before the answer was recorded", now)
+        deaths = row.deaths + 1
+        parked = deaths >= 3
+        values = {"state": "parked", "reason": POISON} if parked else {"state": "waiting", "next_at": now}
+        tx.execute(update(schema.deliveries).where(_deliveries.id == row.id).values(deaths=deaths, **values))
+        if parked:
+            poisoned[row.channel] = poisoned.get(row.channel, 0) + 1
+    return poisoned
+
+
+def shut_down(tx: Connection, sending: Iterable[Delivery], now: datetime) -> None:
+    """At an orderly stop: tries without an answer are recorded as unknown and repeated by the next process."""
+    reason = "stopped before the answer came"
+    for delivery in sending:
+        _close_attempt(tx, delivery.id, delivery.attempts, "unknown", reason, now)
+        values = {"state": "waiting", "next_at": now, "reason": reason}
+        tx.execute(update(schema.deliveries).where(_deliveries.id == delivery.id).values(**values))
+
+
+def _next_due(tx: Connection, channel: str, now: datetime) -> datetime | None:
+    # What is due already but wasn't claimed waits for another delivery to end, not for the clock.
+    waiting = and_(_deliveries.channel == channel, WAITING, _deliveries.next_at > now)
+    return tx.execute(select(func.min(_deliveries.next_at)).where(waiting)).scalar()
+
+
+def make_due(tx: Connection, now: datetime) -> None:
+    """After a jump of the wall clock: everything that waits is due, since its times mean nothing any more."""
+    tx.execute(update(schema.deliveries).where(_deliveries.state == "waiting").values(next_at=now))
+
+
+def redeliver(tx: Connection, ids: Sequence[str], now: datetime) -> list[str]:
+    """Make deliveries due again under the same id; raises UsageError for ids that can't be."""
+    found = {row.id: row.state for row in tx.execute(select(schema.deliveries).where(_deliveries.id.in_(ids)))}
+    for id_ in ids:
+        if id_ not in found:
+            raise UsageError(f"there is no delivery {id_}", "see the ids with: watcher deliveries")
+        if found[id_] in UNFINISHED:
+            raise UsageError(f"delivery {id_} is {found[id_]}, it will be tried by itself", "wait, or fix its channel")
+    born = select(schema.meta.c.value).where(schema.meta.c.name == "uptime")
+    uptime = float(tx.execute(born).scalar() or 0.0)
+    values = {
+        "state": "waiting",
+        "next_at": now,
+        "finished": None,
+        "born": uptime,
+        "deaths": 0,
+        "reason": "redelivered",
+    }
+    tx.execute(update(schema.deliveries).where(_deliveries.id.in_(ids)).values(**values))
+    return list(ids)
+
+
+def failed_ids(tx: Connection) -> list[str]:
+    """The deliveries that `redeliver --failed` means: refused, expired and parked ones, oldest first."""
+    query = select(_deliveries.id).where(_deliveries.state.in_(("refused", "expired", "parked")))
+    return list(tx.execute(query.order_by(_deliveries.event_id)).scalars())
+
+
+def joined_with_events() -> Select[Any]:
+    join = schema.deliveries.join(schema.events, schema.events.c.id == _deliveries.event_id)
+    return select(*_DELIVERY_COLUMNS, *_EVENT_COLUMNS).select_from(join)
+
+
+def overdue(tx: Connection, seconds: float) -> int:
+    """How many deliveries were made more than `seconds` ago and still wait for their channel."""
+    before = datetime.now(tz=schema.EPOCH.tzinfo) - timedelta(seconds=seconds)
+    join = schema.deliveries.join(schema.events, schema.events.c.id == _deliveries.event_id)
+    late = select(func.count()).select_from(join).where(WAITING, schema.events.c.committed < before)
+    return int(tx.execute(late).scalar_one())
+
+
+def failures_since(tx: Connection, began: datetime) -> int:
+    """How many tries since then ended without being accepted."""
+    a = schema.attempts.c
+    failed = select(func.count()).where(a.started >= began, a.result != "accepted")
+    return int(tx.execute(failed).scalar_one())
