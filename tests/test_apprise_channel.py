@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from aiosmtpd.controller import Controller
 
 from tests.support.channels import delivery, setting
 from tests.support.http import Receiver, Reply, free_port, receiving
+from tests.support.tls import needs_openssl, speak_tls
 from watcher.errors import WatcherError
 from watcher.models import Accepted, Event, Outcome, Refused, Retry, Unknown
 from watcher.notifier.channels import build_channel
@@ -405,3 +407,18 @@ def test_the_hooks_leave_other_users_of_smtplib_alone() -> None:
     with mail_server(mailbox) as url, smtplib.SMTP("127.0.0.1", int(url.split(":")[2].partition("?")[0])) as smtp:
         smtp.sendmail("a@x.com", ["b@x.com"], "Subject: hello\r\n\r\nbody")
     assert mailbox.mails[0]["Subject"] == "hello"
+
+
+@needs_openssl
+@pytest.mark.anyio
+async def test_chats_over_https_are_trusted_with_the_ca_file_and_only_with_it(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        ca_file = speak_tls(receiver, tmp_path)
+        url = f"mmosts://127.0.0.1:{receiver.port}/{TOKEN}"
+        async with channel(url, ca_file=ca_file) as built:
+            await built.probe()
+            assert await built.send(delivery()) == Accepted("HTTP 200")
+        outcome = await sent(url)
+    assert isinstance(outcome, Retry)
+    assert outcome.reason.startswith("its certificate isn't trusted")
+    assert len(receiver.seen) == 1

@@ -46,11 +46,8 @@ def test_the_image_says_how_it_is_run(machine: Containers) -> None:
     environment = dict(item.split("=", 1) for item in config["Env"])
     assert config["User"] == "10001:10001"
     assert (config["Entrypoint"], config["Cmd"]) == (["watcher"], ["run"])
-    assert (config["WorkingDir"], list(config["Volumes"]), list(config["ExposedPorts"])) == (
-        "/data",
-        ["/data"],
-        ["8080/tcp"],
-    )
+    assert config["WorkingDir"] == "/data"
+    assert (set(config["Volumes"]), set(config["ExposedPorts"])) == ({"/data"}, {"8080/tcp"})
     assert config["StopSignal"] in ("SIGTERM", "15")
     assert image["Healthcheck"]["Test"] == ["CMD", "watcher", "health"]
     assert environment["WATCHER_STORE"] == "sqlite:////data/watcher.db"
@@ -75,22 +72,21 @@ print(open("/proc/self/status").read().partition("CapEff:")[2].split()[0])
 
 def test_it_holds_what_runs_and_nothing_of_the_machine_that_built_it(machine: Containers) -> None:
     script = """
-import importlib.metadata, json, os, pathlib, ssl, watcher
-names = sorted(found.name.lower() for found in importlib.metadata.distributions(path=["/app/lib/%s/site-packages" % os.listdir("/app/lib")[0]]))
+import importlib.metadata, json, pathlib, ssl, watcher
+package = pathlib.Path(watcher.__file__).parent
+found = importlib.metadata.distributions(path=[str(package.parent)])
 config = pathlib.Path("/etc/pip.conf")
 print(json.dumps({
-    "names": names,
+    "names": sorted(one.name.lower().replace("_", "-") for one in found),
     "pip": config.read_text() if config.exists() else "",
     "authorities": len(ssl.create_default_context().get_ca_certs()),
-    "package": sorted(path.name for path in pathlib.Path(watcher.__file__).parent.iterdir()),
+    "package": sorted(path.name for path in package.iterdir()),
     "compiled": [pathlib.Path(module.__cached__).exists() for module in (watcher, json)],
 }))
 """
     found = json.loads(inside(machine, script))
     locked = (Path(__file__).parents[1] / "requirements.lock").read_text()
-    assert {re.sub("[._]", "-", name) for name in found["names"]} <= set(
-        re.findall(r"^([\w.-]+)==", locked, re.MULTILINE)
-    )
+    assert set(found["names"]) <= set(re.findall(r"^([\w.-]+)==", locked, re.MULTILINE))
     assert not {"pytest", "mypy", "ruff", "hatchling"} & set(found["names"])
     assert found["pip"] == ""
     assert found["authorities"] > 50

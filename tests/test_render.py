@@ -312,9 +312,9 @@ def test_a_mail_has_the_same_words_as_html() -> None:
 def test_plain_text_is_ascii_and_needs_nothing_but_the_columns() -> None:
     event = replace(sample_event("task.failed", now=NOON), task="봇@everyone\x1b", subject={"name": object()})
     assert read(event, "chat", "No/Where", plain=True) == Message(
-        "task.failed \\ubd07?everyone\\x1b: RUNNING -> FAILED",
+        "task.failed \\ubd07?everyone?: RUNNING -> FAILED",
         "2026-03-01T05:02:40+00:00 event sample account default",
-        "<p>task.failed \\ubd07?everyone\\x1b: RUNNING -&gt; FAILED</p>"
+        "<p>task.failed \\ubd07?everyone?: RUNNING -&gt; FAILED</p>"
         "<p>2026-03-01T05:02:40+00:00 event sample account default</p>",
     )
 

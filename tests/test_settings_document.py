@@ -106,7 +106,7 @@ def test_an_empty_value_before_a_comment_says_that_a_comment_starts(tmp_path: Pa
 
 def test_the_comment_behind_an_empty_secret_isnt_repeated(tmp_path: Path) -> None:
     found = only_problem(tmp_path, TASKS + "http:\n  token: #hidden\n")
-    assert "# starts a comment. put the value in quotes" in found
+    assert "# starts a comment. Put the value in quotes" in found
     assert "hidden" not in found
 
 

@@ -6,10 +6,12 @@ import asyncio
 import base64
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from standardwebhooks import Webhook
 
 from tests.support.channels import delivery, setting
 from tests.support.http import Receiver, Reply, free_port, receiving
+from tests.support.tls import needs_openssl, speak_tls
 from watcher.errors import WatcherError
 from watcher.models import Accepted, Outcome, Refused, Retry, Unknown
 from watcher.notifier.channels import build_channel, channel_kind
@@ -29,10 +32,9 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def webhook(
-    url: str, *, timeout: float = 5.0, redactor: Redactor | None = None, **more: Any
-) -> AsyncIterator[Any]:
-    channel = WebhookChannel(setting(url, **more), redactor=redactor or Redactor(), timeout=timeout)
+async def webhook(url: str, *, name: str = "team", secret: Any = (), **more: Any) -> AsyncIterator[Any]:
+    options = {"redactor": Redactor(), "timeout": more.pop("patience", 5.0)} | more
+    channel = WebhookChannel(setting(url, name=name, secret=secret), **options)
     try:
         yield channel
     finally:
@@ -127,7 +129,7 @@ def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(value: str | None,
 @pytest.mark.parametrize("how", ["hang", "reset"])
 async def test_silence_or_a_break_after_the_request_went_out_is_unknown(how: str) -> None:
     with receiving(Reply(how=how)) as receiver:
-        assert isinstance(await sent_to(receiver, timeout=0.5), Unknown)
+        assert isinstance(await sent_to(receiver, patience=0.5), Unknown)
     assert len(receiver.seen) == 1
 
 
@@ -142,14 +144,14 @@ async def test_a_connection_that_never_comes_about_is_tried_again() -> None:
     with socket.socket() as silent:  # accepts into the backlog, but never speaks TLS
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        async with webhook(f"https://127.0.0.1:{silent.getsockname()[1]}/hook", timeout=0.3) as channel:
+        async with webhook(f"https://127.0.0.1:{silent.getsockname()[1]}/hook", patience=0.3) as channel:
             assert await channel.send(delivery()) == Retry("no answer within 0.3 s")
 
 
 @pytest.mark.anyio
 async def test_a_status_counts_even_when_the_body_never_ends() -> None:
     with receiving(Reply(200, how="stall")) as receiver:
-        async with webhook(receiver.url, timeout=20) as channel:
+        async with webhook(receiver.url, patience=20) as channel:
             assert await channel.send(delivery()) == Accepted("HTTP 200")
 
 
@@ -210,8 +212,6 @@ async def test_a_webhook_needs_no_apprise() -> None:
         "build_channel(setting('https://127.0.0.1/x'), redactor=Redactor())\n"
         "sys.exit('apprise' in sys.modules or 'requests' in sys.modules)\n"
     )
-    import sys
-
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0
 
@@ -219,3 +219,21 @@ async def test_a_webhook_needs_no_apprise() -> None:
 def test_a_ca_file_that_cannot_be_read_is_said_at_load() -> None:
     with pytest.raises(WatcherError, match="channel team: ca_file can't be used: No such file"):
         build_channel(setting("https://127.0.0.1/x"), redactor=Redactor(), ca_file="/nowhere/ca.pem")
+
+
+@needs_openssl
+@pytest.mark.anyio
+async def test_https_is_trusted_with_the_ca_file_and_only_with_it(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        ca_file = speak_tls(receiver, tmp_path)
+        url = f"https://127.0.0.1:{receiver.port}/hook"
+        async with webhook(url, ca_file=ca_file) as channel:
+            await channel.probe()
+            assert await channel.send(delivery()) == Accepted("HTTP 200")
+        async with webhook(url) as channel:
+            outcome = await channel.send(delivery())
+            with pytest.raises(WatcherError, match="channel team: its certificate isn't trusted"):
+                await channel.probe()
+    assert isinstance(outcome, Retry)
+    assert outcome.reason.startswith("its certificate isn't trusted")
+    assert len(receiver.seen) == 1

@@ -95,9 +95,8 @@ def containers() -> Iterator[Containers]:
 def _run(*command: str, check: bool = True) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if check and done.returncode:
-        raise AssertionError(
-            f"{' '.join(command)}\nexit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-        )
+        said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        raise AssertionError(f"{' '.join(command)}\nexit {done.returncode}\n{said}")
     return done.stdout
 
 
@@ -110,6 +109,8 @@ def _pip_mounts(folder: Path) -> list[str]:
     config = folder / "pip.conf"
     config.touch(0o600)
     config.write_text("[global]\n" + "".join(f"{name} = {' '.join(text.split())}\n" for name, text in options.items()))
-    words = {word.removeprefix("file://") for text in options.values() for word in text.split()}
-    paths = {Path(word) for word in words if word.startswith("/") and Path(word).exists()}
+    words = [word for text in options.values() for word in text.split()]
+    # A local index names its files beside itself.
+    indexes = {Path(word.removeprefix("file://")).parent for word in words if word.startswith("file://")}
+    paths = {path for path in indexes | {Path(word) for word in words if word.startswith("/")} if path.exists()}
     return [f"{config}:/etc/pip.conf:ro", *(f"{path}:{path}:ro" for path in sorted(paths))]

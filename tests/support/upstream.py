@@ -63,10 +63,10 @@ def account(base_url: str, *, key: str = KEY, timeout: float = 5.0) -> Account:
 
 @contextlib.asynccontextmanager
 async def running_client(
-    base_url: str, *, key: str = KEY, timeout: float = 5.0, **options: Any
+    base_url: str, *, key: str = KEY, seconds: float = 5.0, **options: Any
 ) -> AsyncIterator[Client]:
     """A client whose redactor knows its key."""
-    made = account(base_url, key=key, timeout=timeout)
+    made = account(base_url, key=key, timeout=seconds)
     client = Client(made, redactor=Redactor([key.strip()]), **options)
     try:
         yield client

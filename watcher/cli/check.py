@@ -11,6 +11,7 @@ from watcher.cli.options import event_type, json_option
 from watcher.cli.printing import Cell, print_json, print_table, say
 from watcher.cli.reading import Known, find_task, known_tasks, load, reading
 from watcher.errors import StoreError
+from watcher.models import TaskKey
 
 if TYPE_CHECKING:
     from watcher.models import Event
@@ -69,13 +70,13 @@ def schema(_arguments: Namespace) -> int:
     return 0
 
 
-def _known(settings: Settings) -> dict[tuple[str, str], Known]:
+def _known(settings: Settings) -> dict[TaskKey, Known]:
     """With what the store knows of names and models, where there is one."""
     try:
         with reading(settings) as reader:
-            return dict(known_tasks(settings, reader.tasks()))
+            return known_tasks(settings, reader.tasks())
     except StoreError:
-        return dict(known_tasks(settings, ()))
+        return known_tasks(settings, ())
 
 
 def _hearers(settings: Settings, event: Event) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from watcher.cli import parsing
@@ -100,7 +101,5 @@ def _write_anything(stream: TextIO) -> None:
 
 def _discard_output() -> None:
     """The reader has gone: without this, Python would complain once more at exit."""
-    try:
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass

@@ -23,7 +23,7 @@ def nothing(_parser: ArgumentParser) -> None:
 
 def duration(text: str) -> float:
     """Seconds from `30s`, `5m`, `6h`, `2d` or a number."""
-    from watcher.settings.types import duration as read
+    from watcher.settings.values import duration as read
 
     try:
         return read(text)

@@ -74,7 +74,8 @@ def rich_table(headers: Sequence[str], rows: Sequence[Row]) -> Table:
 
 def span(seconds: float) -> str:
     """`8 s`, `5 m 10 s`, `3 h 5 m`, `2 d`: the two largest units."""
-    left, parts = max(0, round(seconds)), []
+    left = max(0, round(seconds))
+    parts: list[str] = []
     for name, size in UNITS:
         count, left = divmod(left, size)
         if count or parts:

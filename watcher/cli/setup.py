@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watcher.cli import ask
+from watcher.cli.draft import CHANNEL, configuration, newest_open_first, pick
 from watcher.cli.options import suggestion
 from watcher.cli.printing import Cell, print_table, say
 from watcher.errors import KeyRejected, UsageError, WatcherError
@@ -23,7 +24,6 @@ SHOWN = 40
 """How many tasks are listed; the others can be named by their ids."""
 
 TRIES = 3
-CHANNEL = "team"
 DETAILS = """\
 Secrets are written to files of their own in the folder `secrets` beside the configuration, readable by you only.
 Nothing that exists is overwritten without --force. Answers may come from a pipe, or from these options."""
@@ -108,7 +108,7 @@ class _Plan:
 
     def choose(self, tasks: Listed) -> list[str]:
         """The ids to watch."""
-        ordered = sorted(tasks, key=_newest_open_first)
+        ordered = sorted(tasks, key=newest_open_first)
         ids = [id_ for id_, _ in ordered]
         if self._arguments.tasks:
             return [_listed(id_, ids) for id_ in dict.fromkeys(self._arguments.tasks)]
@@ -203,50 +203,6 @@ class _Plan:
         return url
 
 
-def pick(text: str, ids: Sequence[str]) -> list[str]:
-    """The ids that numbers (from 1), ranges, ids or `all` mean; [] for no text. Raises UsageError."""
-    chosen: list[str] = []
-    for word in text.replace(",", " ").split():
-        first, dash, last = word.partition("-")
-        if word == "all":
-            chosen += ids
-        elif word in ids:
-            chosen.append(word)
-        elif first.isdigit() and (last.isdigit() if dash else True) and len(first + last) < 10:
-            chosen += _range(int(first), int(last or first), ids)
-        else:
-            raise UsageError(f"{word} is neither a number nor a task of the list{suggestion(word, ids)}")
-    return list(dict.fromkeys(chosen))
-
-
-def configuration(
-    chosen: Sequence[str], tasks: Mapping[str, Fields], key_path: str, base_url: str | None, url_path: str
-) -> str:
-    """The YAML. Values are written as JSON strings, which YAML reads as they are."""
-    import json
-
-    from watcher.notifier.text import clean
-
-    lines = ["# Written by `watcher init`. See what is wrong: watcher check. All keys: watcher schema"]
-    if key_path or base_url:
-        key = f"api_key_file: {json.dumps(key_path)}" if key_path else "api_key: ${CLOVA_API_KEY}"
-        lines += ["accounts:", "  default:", f"    {key}"]
-        lines += [f"    base_url: {json.dumps(base_url)}"] if base_url else []
-    lines.append("tasks:")
-    for id_ in chosen:
-        fields = tasks.get(id_, {})
-        about = " · ".join(clean(fields[name]) for name in ("name", "model") if fields.get(name))
-        lines.append(f"  - {json.dumps(id_)}" + (f"  # {about}" if about else ""))
-    channel = f"  {CHANNEL}: {{url_file: {json.dumps(url_path)}}}" if url_path else '  terminal: "console://"'
-    return "\n".join([*lines, "channels:", channel, ""])
-
-
-def _range(first: int, last: int, ids: Sequence[str]) -> Sequence[str]:
-    if not 1 <= first <= last <= len(ids):
-        raise UsageError(f"the numbers go from 1 to {len(ids)}")
-    return ids[first - 1 : last]
-
-
 def _listed(id_: str, ids: Sequence[str]) -> str:
     if id_ not in ids:
         raise UsageError(f"the account has no task {id_}{suggestion(id_, ids)}", "watcher init lists them")
@@ -255,21 +211,12 @@ def _listed(id_: str, ids: Sequence[str]) -> str:
 
 def _show(tasks: Listed) -> None:
     rows = [
-        (Cell(str(number)), Cell(id_), Cell(str(fields.get("name") or "")), Cell(str(fields.get("model") or "")))
-        + (Cell(str(fields.get("status"))),)
+        [Cell(str(number)), Cell(id_), *(Cell(str(fields.get(name) or "")) for name in ("name", "model", "status"))]
         for number, (id_, fields) in enumerate(tasks[:SHOWN], start=1)
     ]
     print_table(("#", "TASK", "NAME", "MODEL", "STATUS"), rows)
     if len(tasks) > SHOWN:
         say(f"... and {len(tasks) - SHOWN} more")
-
-
-def _newest_open_first(task: tuple[str, Fields]) -> tuple[bool, float]:
-    from watcher.clova.dates import parse_instant
-
-    _, fields = task
-    created = parse_instant(fields.get("createdDate"))
-    return fields.get("status") in TERMINAL, -created.timestamp() if created else 0.0
 
 
 def _as_path(path: str) -> str:

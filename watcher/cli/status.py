@@ -86,7 +86,7 @@ def summary(tasks: Iterable[Known]) -> str:
 def table(seen: Overview, now: datetime) -> tuple[tuple[str, ...], list[Row]]:
     """Headers and rows; the account only when there are several."""
     several = len({task.key.account for task in seen.tasks}) > 1
-    rows = [tuple(_cells(task, seen, several, now)) for task in seen.tasks]
+    rows: list[Row] = [tuple(_cells(task, seen, several, now)) for task in seen.tasks]
     return HEADERS, rows
 
 

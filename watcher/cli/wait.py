@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from watcher.cli.options import duration, json_option
@@ -42,8 +43,7 @@ def wait(arguments: Namespace) -> int:
         known = known_tasks(settings, reader.tasks())
         wanted = list(dict.fromkeys(find_task(text, known) for text in arguments.tasks))
         _warn_when_silent(reader)
-        tell = (lambda _: None) if arguments.json else say
-        ended = _Ended(wanted, tell)
+        ended = _Ended(wanted, _keep_quiet if arguments.json else say)
         code = _until_ended(reader, settings, ended, deadline)
     if arguments.json:
         print_json(task_item(ended.known[key]) for key in wanted)
@@ -55,7 +55,7 @@ def wait(arguments: Namespace) -> int:
 class _Ended:
     """Which of the wanted tasks have ended; each is told once."""
 
-    def __init__(self, wanted: Sequence[TaskKey], tell: object) -> None:
+    def __init__(self, wanted: Sequence[TaskKey], tell: Callable[[str], None]) -> None:
         self.open = list(wanted)
         self.known: Mapping[TaskKey, Known] = {}
         self.failed = False
@@ -68,16 +68,13 @@ class _Ended:
             if task is not None and _has_ended(task):
                 self.open.remove(key)
                 self.failed = self.failed or not _succeeded(task)
-                if callable(self._tell):
-                    self._tell(_line(task))
+                self._tell(_line(task))
 
 
 def _until_ended(reader: Reader, settings: Settings, ended: _Ended, deadline: float | None) -> int:
     while True:
-        try:
+        with suppress(StoreStalled):  # for a moment only; the next look tells
             ended.look(known_tasks(settings, reader.tasks()))
-        except StoreStalled:
-            pass  # for a moment only; the next look tells
         if ended.failed:
             return 1
         if not ended.open:
@@ -105,6 +102,10 @@ def _line(task: Known) -> str:
     if fields.get("status") == SUCCEEDED and fields.get("statusInfo.sendWeightSuccess") is False:
         said += " · but its weights weren't saved: there is no usable model"
     return said
+
+
+def _keep_quiet(_line: str) -> None:
+    """With --json the one answer is all that is printed."""
 
 
 def _warn_when_silent(reader: Reader) -> None:

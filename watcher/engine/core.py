@@ -60,12 +60,13 @@ class Core:
             await self.database.write(budget.release, name, until)
 
     async def save_seen(self) -> None:
-        """Write down what was seen unchanged since the last time."""
+        """Write down what was seen unchanged since the last time, and when each account answered last."""
         dirty = [tracked for sweeper in self.sweepers.values() for tracked in sweeper.unwritten()]
         rows = [(t.key, t.number, t.seen) for t in dirty if t.seen is not None]
-        for tracked in dirty:
-            tracked.dirty = False
-        await self.database.write(save_seen, rows)
+        answered = [(name, s.last_good) for name, s in self.sweepers.items() if s.last_good is not None]
+        await self.database.write(save_seen, rows, answered)
+        for tracked, (_, number, _seen) in zip(dirty, rows, strict=True):
+            tracked.dirty = tracked.number != number
 
     async def aclose(self) -> None:
         for lane in self.lanes.values():

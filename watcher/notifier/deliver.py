@@ -52,6 +52,7 @@ class Lane:
         self._paused_until = 0.0
         self._next_at: datetime | None = None
         self._stopping = False
+        self._recording = asyncio.Lock()
 
     def wake(self) -> None:
         """Something may be due: look at once."""
@@ -112,13 +113,15 @@ class Lane:
         return len(claimed)
 
     async def _record(self, room: int, now: datetime) -> tuple[Delivery, ...]:
-        finished = list(self._finished)
-        result = await self._ledger.take(turn, self.channel.name, finished, room, now, self._give_up_after)
-        for one in finished:
-            self._finished.remove(one)
-            self.in_flight.pop(one.delivery.id, None)
-        self._next_at = result.next_at
-        return result.claimed
+        # The lane's loop and its stop may both come here: nothing is recorded twice.
+        async with self._recording:
+            finished = list(self._finished)
+            result = await self._ledger.take(turn, self.channel.name, finished, room, now, self._give_up_after)
+            for one in finished:
+                self._finished.remove(one)
+                self.in_flight.pop(one.delivery.id, None)
+            self._next_at = result.next_at
+            return result.claimed
 
     def _room(self, *, once: bool = False) -> int:
         """How many more may be under way: after a failure one probe at a time, when its pause is over.

@@ -115,7 +115,7 @@ def as_written(text: str) -> str:
 def fit(text: str, limit: int, escape: Callable[[str], str] = as_written) -> str:
     """`text`, escaped, in at most `limit` characters: cut before escaping, so that no escape is cut in two."""
     escaped, keep = escape(text), len(text)
-    while len(escaped) > limit and keep > 0:
-        keep = min(keep - 1, keep * limit // len(escaped))
+    while len(escaped) > limit and keep > 1:
+        keep = max(1, min(keep - 1, keep * limit // len(escaped)))
         escaped = escape(cut(text, keep))
     return escaped

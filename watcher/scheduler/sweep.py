@@ -81,7 +81,7 @@ class Sweeper:
         self.census = Census(client, pacer)
         self._due = DueHeap()
         self._wake = asyncio.Event()
-        self._last_good = health.last_good
+        self.last_good = health.last_good
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._known_failures: set[str] = set()
 
@@ -109,7 +109,7 @@ class Sweeper:
 
     async def look_at_all(self) -> list[Report]:
         """Ask about every task once, also those that have settled (for `watcher once`)."""
-        keys, reports = list(self.tracked), []
+        keys, reports = list(self.tracked), list[Report]()
         while keys and not (reports and isinstance(reports[-1].error, KeyRejected)):
             now, keys = keys[: self._most()], keys[self._most() :]
             reports.append(await self._sweep(now))
@@ -299,7 +299,7 @@ class Sweeper:
         if not self.health.well:
             await self._polled("good", None, moment)
             self.plan_unsettled()
-        self._last_good = moment if self._last_good is None else max(self._last_good, moment)
+        self.last_good = moment if self.last_good is None else max(self.last_good, moment)
 
     async def _failed(self, tracked: Tracked | None, error: UpstreamError, moment: datetime, report: Report) -> None:
         report.failed += 1
@@ -312,7 +312,7 @@ class Sweeper:
         await self._polled("rejected" if isinstance(error, KeyRejected) else "failed", error, moment)
 
     async def _polled(self, poll: Poll, error: UpstreamError | None, moment: datetime) -> None:
-        self.health = await self._ledger.take(record_poll, self.name, poll, error, moment, self._last_good)
+        self.health = await self._ledger.take(record_poll, self.name, poll, error, moment, self.last_good)
 
     def plan_unsettled(self) -> None:
         """The account answers again: what was put off by failures is looked at again at the usual pace."""

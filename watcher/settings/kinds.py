@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -28,6 +29,11 @@ class Kind:
 
 def kind_of(annotation: Any) -> Kind:
     """The shape behind an annotation."""
+    return _kind(annotation)
+
+
+@cache
+def _kind(annotation: Any) -> Kind:
     if get_origin(annotation) is Annotated:
         return kind_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -42,6 +48,7 @@ def kind_of(annotation: Any) -> Kind:
     return Kind("secret" if annotation is SecretStr else "text")
 
 
+@cache
 def written_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """A model's fields by the names that files use."""
     skipped = INJECTED.get(model)

@@ -236,5 +236,5 @@ def _comment_hint(node: Scalar, *, secret: bool) -> str:
     if not node.comment:
         return ""
     first = node.comment.split()[0].rstrip(",]}")
-    example = "put the value in quotes" if secret or not first[1:].replace("-", "").isalpha() else f'Write "{first}"'
+    example = "Put the value in quotes" if secret or not first[1:].replace("-", "").isalpha() else f'Write "{first}"'
     return f"; # starts a comment. {example}"

@@ -175,11 +175,13 @@ def save_channel(tx: Connection, health: ChannelHealth) -> None:
     tx.execute(update(schema.channels).where(schema.channels.c.name == health.name).values(**channel_row(health)))
 
 
-def save_seen(tx: Connection, seen: Iterable[Unchanged]) -> None:
-    """Store when tasks were last seen unchanged: (task, request number, time) each."""
+def save_seen(tx: Connection, seen: Iterable[Unchanged], answered: Iterable[tuple[str, datetime]] = ()) -> None:
+    """Store when tasks were last seen unchanged, and when accounts last gave a good answer."""
     rows = [{"k_account": key.account, "k_id": key.id, "n": number, "t": time} for key, number, time in seen]
     if rows:
         tx.execute(_SEEN, rows)
+    for name, moment in answered:
+        tx.execute(update(schema.accounts).where(schema.accounts.c.name == name).values(last_good=moment))
 
 
 _ONE_TASK = select(schema.tasks).where(

@@ -57,7 +57,8 @@ class AppriseChannel:
         self._ca_file = ca_file
         self._timeout = timeout
         self._trust = trust(self.name, ca_file, shared=False)
-        self._start_over()
+        self._plugin = apprise.load(self.name, self._url)
+        self._thread = self._new_thread()
 
     async def send(self, delivery: Delivery) -> Outcome:
         try:
@@ -85,9 +86,13 @@ class AppriseChannel:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _start_over(self) -> None:
-        """A fresh thread and plug-in; an old thread that hangs keeps the old ones."""
+        """A fresh thread and plug-in; a thread that hangs keeps the old plug-in, and ends when it comes back."""
+        self._thread.shutdown(wait=False)
         self._plugin = apprise.load(self.name, self._url)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"channel-{self.name}")
+        self._thread = self._new_thread()
+
+    def _new_thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"channel-{self.name}")
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
