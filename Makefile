@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# What is installed: what the watcher needs to run, and what its tests need besides.
+RUNS   := $(VENV)/.ready-to-run
 READY  := $(VENV)/.ready
 T      ?=
 
 .PHONY: demo test setup check format bench lock test-deps image clean
 
-demo: setup  ## the whole story in about a minute, without a key: make demo LANGUAGE=en
+demo: $(RUNS)  ## the whole story in about a minute, without a key: make demo LANGUAGE=en
 	$(BIN)/watcher demo
 
 test: setup  ## every test that this machine can run; T="-k word" picks some
@@ -27,13 +29,13 @@ bench: setup  ## ratios measured side by side in one run
 
 setup: $(READY)
 
-# A venv may lack ensurepip (Debian): the system's pip installs into it.
-$(READY): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "Error: $(PYTHON) has no pip. Try: apt-get install python3-pip python3-venv"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(RUNS): requirements.lock tools/setup_venv.py
+	@$(PYTHON) tools/setup_venv.py $(VENV) requirements.lock
 	@touch $@
+
+$(READY): requirements-dev.lock tools/setup_venv.py
+	@$(PYTHON) tools/setup_venv.py $(VENV) requirements-dev.lock
+	@touch $(RUNS) $@
 
 lock:  ## needs uv; writes both lock files without any address
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras pyproject.toml -o requirements.lock

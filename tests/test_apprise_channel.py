@@ -8,6 +8,7 @@ import email.policy
 import json
 import logging
 import smtplib
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -25,6 +26,8 @@ from watcher.errors import WatcherError
 from watcher.models import Accepted, Event, Outcome, Refused, Retry, Unknown
 from watcher.notifier.channels import build_channel
 from watcher.notifier.channels.chat import AppriseChannel
+from watcher.notifier.channels.outcomes import of_attempt
+from watcher.notifier.channels.recorder import Attempt
 from watcher.notifier.samples import sample_event
 from watcher.redact import Redactor
 
@@ -66,7 +69,7 @@ async def test_a_chat_gets_the_first_line_first() -> None:
     (seen,) = receiver.seen
     text = json.loads(seen.body)["text"]
     assert seen.path == f"/hooks/{TOKEN}"
-    assert text.splitlines()[0] == "✖ support\\-bot v3 failed: dataset column Completion is empty"
+    assert text.splitlines()[0] == "✖ support-bot v3 failed: dataset column Completion is empty"
 
 
 @pytest.mark.anyio
@@ -122,17 +125,6 @@ async def test_a_chat_that_hangs_is_given_up_and_the_next_message_isnt_held_up()
         await built.aclose()
 
 
-@pytest.mark.anyio
-async def test_many_messages_are_not_throttled() -> None:
-    loop = asyncio.get_running_loop()
-    with receiving() as receiver:
-        async with channel(mattermost(receiver)) as built:
-            start = loop.time()
-            for _ in range(5):
-                assert await built.send(delivery()) == Accepted("HTTP 200")
-            assert loop.time() - start < 5
-
-
 HOSTILE = "*b* @everyone <!channel> <users/all> <@U012> [a](http://x) `c` <b>&amp; \x1b[31m"
 
 
@@ -142,7 +134,7 @@ async def test_hostile_names_call_nobody_and_format_nothing_where_markdown_is_re
         await sent(mattermost(receiver), named(HOSTILE))
     text = json.loads(receiver.seen[0].body)["text"].splitlines()[0]
     assert text.startswith(
-        f"✔ \\*b\\* @{ZWSP}everyone <{ZWSP}\\!channel\\> <{ZWSP}users/all\\> <{ZWSP}@{ZWSP}U012\\> \\[a\\]\\(http://x\\)"
+        f"✔ \\*b\\* @{ZWSP}everyone <{ZWSP}!channel> <{ZWSP}users/all> <{ZWSP}@{ZWSP}U012> \\[a\\](http://x) \\`c\\`"
     )
     assert "\x1b" not in text
 
@@ -155,6 +147,13 @@ async def test_hostile_names_are_shown_literally_where_plain_text_is_read() -> N
     assert title.replace(ZWSP, "").startswith("✔ *b* @everyone <!channel> <users/all> <@U012> [a](http://x) `c` <b>")
     assert "@everyone" not in title
     assert "<!channel>" not in title
+
+
+@pytest.mark.anyio
+async def test_the_service_learns_how_grave_it_is() -> None:
+    with receiving() as receiver:
+        await sent(f"json://127.0.0.1:{receiver.port}/x", "task.requeued")
+    assert json.loads(receiver.seen[0].body)["type"] == "warning"
 
 
 @pytest.mark.anyio
@@ -284,7 +283,7 @@ class Mailbox:
                 server.transport.abort()
             return self._answers["data"]
         self.recipients += envelope.rcpt_tos
-        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
+        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
         return "250 OK"
 
 
@@ -312,6 +311,19 @@ async def test_a_mail_arrives_with_text_html_and_the_delivery_id_as_its_message_
     assert text.splitlines()[0] == mail["Subject"]
     assert "Fix: fill Completion in every row" in text
     assert "<strong>✖ support-bot v3 failed" in html
+
+
+@pytest.mark.anyio
+async def test_mails_follow_each_other_at_once() -> None:
+    loop = asyncio.get_running_loop()
+    mailbox = Mailbox()
+    with mail_server(mailbox) as url:
+        async with channel(url) as built:
+            start = loop.time()
+            for number in range(3):
+                assert await built.send(delivery(id=f"dlv-{number}")) == Accepted("accepted")
+    assert loop.time() - start < 5  # apprise on its own waits 5.5 s between two
+    assert [mail["Message-ID"] for mail in mailbox.mails] == [f"<dlv-{n}@127.0.0.1>" for n in range(3)]
 
 
 @pytest.mark.anyio
@@ -422,3 +434,21 @@ async def test_chats_over_https_are_trusted_with_the_ca_file_and_only_with_it(tm
     assert isinstance(outcome, Retry)
     assert outcome.reason.startswith("its certificate isn't trusted")
     assert len(receiver.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "done", "outcome"),
+    [
+        ([200], True, Accepted("HTTP 200")),
+        ([200, 404], True, Accepted("HTTP 404")),  # a farewell after the message
+        ([301], True, Retry("HTTP 301: the address has moved, and redirects aren't followed")),
+        ([200], False, Retry("HTTP 200, but the service says no: said")),
+        ([400], False, Refused("HTTP 400: said")),
+        ([200, 400], False, Retry("HTTP 400: said")),  # a login, a look-up or the message: it can't be told
+        ([], True, Accepted("accepted")),
+        ([], False, Unknown("the service didn't confirm it")),
+    ],
+)
+def test_apprises_yes_and_no_are_read_together_with_the_wire(statuses: list[int], done: bool, outcome: Outcome) -> None:
+    attempt = Attempt(ssl.create_default_context(), statuses=statuses, body="said")
+    assert of_attempt(attempt, done, str) == outcome

@@ -90,8 +90,10 @@ def test_mentions_of_every_service_are_broken(mention: str, shown: str) -> None:
 def test_each_escape_keeps_its_services_signs_from_meaning_anything() -> None:
     assert escape_slack("<a> & b") == "&lt;a&gt; &amp; b"
     assert escape_html("<a href='x'>&") == "&lt;a href=&#x27;x&#x27;&gt;&amp;"
-    assert escape_markdown("*a* _b_ [c](d) `e` # \\") == "\\*a\\* \\_b\\_ \\[c\\]\\(d\\) \\`e\\` \\# \\\\"
-    assert escape_markdown("1. one") == "1\\. one"
+    assert escape_markdown("*a* _b_ [c](d) `e` ~~f~~ ||g|| \\") == (
+        "\\*a\\* \\_b\\_ \\[c\\](d) \\`e\\` \\~\\~f\\~\\~ \\|\\|g\\|\\| \\\\"
+    )
+    assert escape_markdown("# h\n> q\n- i\n1. one\nHCX-003 #4 > 3") == "\\# h\n\\> q\n\\- i\n1\\. one\nHCX-003 #4 > 3"
     assert part_marks("*a*") == f"{Z}*{Z}a{Z}*{Z}"
 
 

@@ -156,6 +156,17 @@ async def test_a_status_counts_even_when_the_body_never_ends() -> None:
 
 
 @pytest.mark.anyio
+async def test_only_the_configured_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    with receiving() as receiver, receiving() as proxy:
+        assert await sent_to(receiver) == Accepted("HTTP 200")
+        async with webhook("http://ci.invalid/hook", proxy=proxy.url) as channel:
+            await channel.probe()
+            assert await channel.send(delivery()) == Accepted("HTTP 200")
+    assert [seen.path for seen in proxy.seen] == ["http://ci.invalid/hook"]
+
+
+@pytest.mark.anyio
 async def test_eight_deliveries_share_the_client_at_once() -> None:
     with receiving() as receiver:
         async with webhook(receiver.url) as channel:

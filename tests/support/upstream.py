@@ -58,7 +58,10 @@ def _listening(module: str, *arguments: str) -> Iterator[str]:
 
 
 def account(base_url: str, *, key: str = KEY, timeout: float = 5.0) -> Account:
-    return Account(name="main", api_key=SecretStr(key), base_url=base_url, queries_per_minute=60, timeout=timeout)
+    """An account as the client sees it; unchecked, since the client must stand what settings would refuse."""
+    return Account.model_construct(
+        name="main", api_key=SecretStr(key), base_url=base_url, queries_per_minute=60, timeout=timeout
+    )
 
 
 @contextlib.asynccontextmanager
@@ -72,6 +75,13 @@ async def running_client(
         yield client
     finally:
         await client.aclose()
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Waits for a condition, with a deadline."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

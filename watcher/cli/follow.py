@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from watcher.cli.printing import Cell, rich_table, say
+from watcher.cli.printing import Row, rich_table, say
 from watcher.cli.reading import load, reading, utc_now
 from watcher.cli.status import Overview, look, summary, table
 from watcher.errors import StoreStalled
@@ -122,10 +122,8 @@ class _Lines:
     def _change(self, key: object, line: str, now: datetime) -> None:
         if self._shown.get(key, "") != line:
             self._shown[key] = line
-            say(f"{now.astimezone():%H:%M:%S} {line or 'all is well again'}")
+            say(f"{now.astimezone():%H:%M:%S}  {line or 'all is well again'}")
 
 
-def _line(row: object) -> str:
-    assert isinstance(row, tuple)  # noqa: S101 - the rows of a table are tuples of cells
-    cells: tuple[Cell, ...] = row
-    return "  ".join(filter(None, (cell.text for cell in cells[:-1])))
+def _line(row: Row) -> str:
+    return "  ".join(cell.text for cell in row[:-1] if cell.text)

@@ -16,7 +16,7 @@ from typing import Any
 from watcher.cli.options import json_option
 from watcher.cli.printing import print_json, say, span
 from watcher.cli.reading import SILENT_AFTER, load, utc_now
-from watcher.errors import StoreUnusable
+from watcher.errors import StoreUnusable, UsageError
 
 _QUERY = "SELECT name, value FROM meta WHERE name IN ('alive', 'health')"
 """What `watcher.state.budget.save_alive` writes."""
@@ -37,9 +37,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def health(arguments: Namespace) -> int:
     url = _plain_url(os.environ) or load(arguments).store.get_secret_value()
-    from watcher.state.store import path_of
-
-    found = judge(_read(path_of(url)), utc_now())
+    found = judge(_read(_path_of(url)), utc_now())
     if arguments.json:
         print_json(found.conditions, healthy=found.healthy, why=found.why)
     else:
@@ -75,6 +73,16 @@ def _plain_url(env: Mapping[str, str]) -> str:
     """
     url = env.get("WATCHER_STORE", "")
     return "" if "${" in url or env.get("WATCHER_STORE_FILE") else url
+
+
+def _path_of(url: str) -> Path:
+    # Not `watcher.state.store`, which loads SQLAlchemy.
+    from watcher.state.files import sqlite_path
+
+    path = sqlite_path(url)
+    if path is None:
+        raise UsageError("this version keeps its store in SQLite only", "write store: sqlite:///watcher.db")
+    return path
 
 
 def _read(path: Path) -> dict[str, str]:

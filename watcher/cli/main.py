@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
 
 from watcher.cli import parsing
 from watcher.errors import ConfigError, WatcherError
@@ -23,7 +22,7 @@ UNEXPECTED = "run it again with WATCHER_LOG__LEVEL=debug and report what it prin
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    _write_anything(sys.stdout)
+    _make_output_usable()
     redactor = Redactor([os.environ.get("CLOVA_API_KEY", "")])
     try:
         return _run(list(sys.argv[1:] if argv is None else argv), redactor)
@@ -92,9 +91,11 @@ def _say(label: str, text: str, redactor: Redactor) -> None:
     print(f"{label}: {clean(redactor(text))}", file=sys.stderr)
 
 
-def _write_anything(stream: TextIO) -> None:
-    """A terminal that knows no UTF-8 gets question marks rather than an exception."""
-    reconfigure = getattr(stream, "reconfigure", None)
+def _make_output_usable() -> None:
+    """A terminal that knows no UTF-8 gets question marks rather than an exception, a closed one nothing."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
 

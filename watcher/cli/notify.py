@@ -54,9 +54,7 @@ async def send_samples(settings: Settings, names: Sequence[str], type_: str, red
         failed += not result.ok
         mark, said = ("✓", "ok") if result.ok else ("✗", result.reason)
         hint = f". Try: {result.hint}" if result.hint else ""
-        # `clean` joins blanks, so the name is padded after it.
-        print(f"{mark} {result.name:<{width}}  ", end="")
-        say(f"{said}{hint}")
+        say(f"{mark} {result.name:<{width}}  {said}{hint}")
     return 1 if failed else 0
 
 

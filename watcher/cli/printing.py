@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -27,14 +28,19 @@ class Cell(NamedTuple):
 Row = Sequence[Cell]
 
 
-def say(text: str) -> None:
+def harmless(line: str) -> str:
+    """One line in which every character can be seen, with its blanks as they are."""
+    return "".join(clean(part) if part.strip(" ") else part for part in re.split("( +)", line))
+
+
+def say(line: str) -> None:
     """One line on standard output, at once."""
-    print(clean(text), flush=True)
+    print(harmless(line), flush=True)
 
 
-def warn(text: str) -> None:
+def warn(line: str) -> None:
     """One line on standard error."""
-    print(clean(text), file=sys.stderr, flush=True)
+    print(harmless(line), file=sys.stderr, flush=True)
 
 
 def print_json(items: Iterable[Any], **more: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from watcher.cli.options import json_option
-from watcher.cli.printing import Cell, between, local, number, print_json, print_table, say, span
+from watcher.cli.printing import Cell, between, local, number, print_json, print_table, say
 from watcher.cli.reading import Known, find_task, known_tasks, load, reading
 from watcher.cli.status import state_of
 
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from watcher.models import Delivery, Event
     from watcher.settings import Settings
     from watcher.state.reader import Attempt, Point, Reader, Trail
+
+
+TOLD = {
+    "status": "status",
+    "name": "name",
+    "createdDate": "created",
+    "statusInfo.trainLoss": "loss",
+    "statusInfo.failureReason": "reason",
+    "statusInfo.message": "message",
+    "statusInfo.sendWeightSuccess": "weights saved",
+}
+"""The fields whose changes the curve shows; `--json` has them all."""
+
+RESULTS = {"accepted": "accepted", "refused": "refused", "retry": "failed", "unknown": "no answer"}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -34,7 +48,7 @@ def history(arguments: Namespace) -> int:
         return 0
     _title(task)
     for event in events:
-        say(f"{local(event.time, settings.timezone)}  {_sentence(event)}")
+        say(f"{local(event.time, settings.timezone)}  {event.type:<20}  {_headline(event, settings)}")
     if points:
         print()
         _print_curve(points, settings.timezone)
@@ -53,15 +67,8 @@ def prove(arguments: Namespace) -> int:
     for trail in trails:
         print()
         for line in _trail_lines(trail, settings.timezone):
-            say_indented(line)
+            say(line)
     return 0
-
-
-def say_indented(line: str) -> None:
-    """`say` takes away leading blanks, since text from outside may carry any."""
-    from watcher.notifier.text import clean
-
-    print(line[: len(line) - len(line.lstrip(" "))] + clean(line))
 
 
 def _find(text: str, settings: Settings, reader: Reader) -> Known:
@@ -76,13 +83,22 @@ def _title(task: Known) -> None:
         say("Nothing is known of it yet.")
 
 
+def _headline(event: Event, settings: Settings) -> str:
+    """The first line of its message."""
+    from watcher.notifier.render import render
+
+    try:
+        return render(event, kind="console", language=settings.language, timezone=settings.timezone).title
+    except Exception:  # words that fail cost their polish only
+        return _sentence(event)
+
+
 def _sentence(event: Event) -> str:
     said = [event.type]
     if event.from_ or event.to:
         said.append(f"{event.from_ or '-'} → {event.to or '-'}")
     if event.failure is not None:
         said.append(": ".join(filter(None, (event.failure.reason, event.failure.message))))
-    said += [f"{name}: {value}" for name, value in event.details.items() if isinstance(value, str | int | float)]
     return "  ".join(filter(None, said))
 
 
@@ -93,7 +109,7 @@ def _print_curve(points: Sequence[Point], zone: str) -> None:
             Cell(number(point.step)),
             Cell(number(point.epoch)),
             Cell(number(point.loss)),
-            Cell(", ".join(f"{name.removeprefix('statusInfo.')}={value}" for name, value in point.changes.items())),
+            Cell(", ".join(f"{TOLD[name]}: {value}" for name, value in point.changes.items() if name in TOLD)),
         )
         for point in points
     ]
@@ -125,10 +141,10 @@ def _trail_lines(trail: Trail, zone: str) -> Iterator[str]:
 
 
 def _delivery_lines(delivery: Delivery, because: str, attempts: Sequence[Attempt], zone: str) -> Iterator[str]:
-    yield f"  {delivery.channel}: {delivery.state} ({delivery.id}), because of {because}"
+    yield f"  {delivery.channel:<9}  {delivery.state} as {delivery.id}; the rule: {because}"
     for attempt in attempts:
-        took = f" after {span((attempt.ended - attempt.started).total_seconds())}" if attempt.ended else ""
-        result = attempt.result or "under way"
+        result = RESULTS.get(attempt.result or "", "under way")
+        took = f" after {(attempt.ended - attempt.started).total_seconds():.3f} s" if attempt.ended else ""
         reason = f": {attempt.reason}" if attempt.reason else ""
         yield f"    try {attempt.number}  {local(attempt.started, zone)}  {result}{took}{reason}"
     if delivery.state == "waiting" and delivery.next_at is not None:

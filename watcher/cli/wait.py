@@ -49,6 +49,7 @@ def wait(arguments: Namespace) -> int:
         print_json(task_item(ended.known[key]) for key in wanted)
     elif code == TIMED_OUT:
         warn(f"Error: timed out; not ended yet: {', '.join(key.id for key in ended.open)}")
+        warn("Try: see how far they are with: watcher status")
     return code
 
 

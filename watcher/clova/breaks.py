@@ -21,9 +21,12 @@ CAUGHT = (
     *_STREAM,
     OSError,
     UnicodeError,
+    ExceptionGroup,
 )
-"""Everything that a request may raise besides what we raise; UnicodeError comes from host names no DNS takes."""
+"""Everything that a request may raise besides what we raise: UnicodeError comes from host names that no DNS takes, an
+ExceptionGroup around whatever else connecting raises (OverflowError from an impossible port)."""
 
+_NO_ADDRESS = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError)
 _NETWORK = "check the network and base_url; it is asked again by itself"
 _PROXY = "check the address of the proxy, and that it may reach the upstream"
 _GARBAGE = "it is asked again by itself; if it stays so, check base_url and what stands between (proxy, gateway)"
@@ -67,7 +70,7 @@ def explain(error: BaseException, redact: Redact, *, proxied: bool) -> errors.Up
         return errors.Unreachable(f"the proxy refuses: {said}", _PROXY)
     if isinstance(error, httpx2.RemoteProtocolError) and said != _NO_ANSWER:
         return errors.BadAnswer(f"the answer isn't HTTP: {said}", _GARBAGE)
-    if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError)):
+    if isinstance(error, _NO_ADDRESS):
         return errors.RequestRefused("base_url isn't an address", "write base_url as https://host")
     if isinstance(error, httpx2.ConnectError):
         return errors.Unreachable(f"{_whom(proxied)} can't be connected to", _PROXY if proxied else _NETWORK)
@@ -85,6 +88,8 @@ def _of_cause(cause: BaseException, proxied: bool) -> errors.UpstreamError | Non
         return errors.Unreachable(f"TLS fails: {cause.reason or 'no reason given'}", "check base_url: https or http?")
     if isinstance(cause, socket.gaierror):
         return errors.Unreachable(f"the name of {whom} can't be looked up", hint)
+    if isinstance(cause, OverflowError):
+        return errors.RequestRefused(f"{whom} has an impossible port", "write a port from 1 to 65535")
     if isinstance(cause, ConnectionRefusedError):
         return errors.Unreachable(f"{whom} refuses the connection", hint)
     return None

@@ -21,6 +21,8 @@ from watcher.models import Fields, Json
 OK = "20000"
 GARBAGE_HINT = "it is asked again by itself; if it stays so, check base_url and what stands between (proxy, gateway)"
 
+_HTML = "an HTML page came instead of an answer"
+_TWICE = "the answer says one key twice"
 _NUMBER = re.compile(r"\s*([+-]?\d[\d,]*)(?:\.0*)?,?\s*")
 _TITLE = re.compile(rb"<(title|h1)[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
 _LONGEST_ID = 200
@@ -149,11 +151,8 @@ def _result(body: bytes, subject: Subject, redact: Redact) -> dict[str, Any]:
         raise error_for(200, code, message, subject=subject)
     result = envelope.get("result")
     if type(result) is not dict:
-        raise BadAnswer("the answer has no usable result", GARBAGE_HINT)
+        raise BadAnswer(_TWICE if isinstance(result, Ambiguous) else "the answer has no usable result", GARBAGE_HINT)
     return result
-
-
-_HTML = "an HTML page came instead of an answer"
 
 
 def _decode(body: bytes) -> dict[str, Any]:
@@ -168,8 +167,7 @@ def _decode(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise BadAnswer("the answer isn't JSON, or is cut off", GARBAGE_HINT) from None
     if type(envelope) is not dict:
-        twice = isinstance(envelope, Ambiguous)
-        raise BadAnswer("the answer says one key twice" if twice else "the answer isn't a JSON object", GARBAGE_HINT)
+        raise BadAnswer(_TWICE if isinstance(envelope, Ambiguous) else "the answer isn't a JSON object", GARBAGE_HINT)
     return envelope
 
 

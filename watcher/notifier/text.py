@@ -20,8 +20,8 @@ _TAGS = range(0xE0020, 0xE0080)
 _MENTION = re.compile(r"[@＠]")
 _ANGLE = re.compile(r"<(?=[!@#/:a-zA-Z])")
 _EMOJI_CODE = re.compile(r":(?=[a-zA-Z+_-][\w+-]*:)")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-!|~>=])")
-_MARKDOWN_LINE = re.compile(r"^(\s*\d+)([.)])", re.MULTILINE)
+_MARKDOWN = re.compile(r"([\\`*_\[\]~|])")
+_MARKDOWN_LINE = re.compile(r"^(\s*)(?=[#>+=-])|^(\s*\d+)(?=[.)])", re.MULTILINE)
 _CHAT_MARKS = re.compile(r"[*_~`]")
 
 
@@ -98,8 +98,11 @@ def escape_slack(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """For services that read every message as Markdown and know backslashes (Discord, Mattermost, Zulip, Teams)."""
-    return _MARKDOWN_LINE.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", text))
+    """For services that read every message as Markdown and know backslashes (Discord, Mattermost, Zulip).
+
+    Only where a sign would mean something: a backslash that a service doesn't take back is seen by all.
+    """
+    return _MARKDOWN_LINE.sub(r"\g<0>\\", _MARKDOWN.sub(r"\\\1", text))
 
 
 def part_marks(text: str) -> str:

@@ -33,7 +33,7 @@ from watcher.state.record import Recorded, record_missing, record_observations, 
 
 log = structlog.get_logger()
 
-AT_ONCE = 16
+AT_ONCE = 4
 """Requests of one account under way at the same time, so that slow answers don't eat the quota's pace."""
 
 SWEEP_SECONDS = 10.0

@@ -51,10 +51,10 @@ def duration(value: object) -> float:
 
 
 def number(value: object) -> float:
-    """A finite number above zero, at most 100000."""
+    """A finite number above zero, at most 10 million."""
     text = str(value).strip()
-    if not _NUMBER.fullmatch(text) or not 0 < float(text) <= 100_000:
-        raise ValueError("must be a number above 0, such as 30")
+    if not _NUMBER.fullmatch(text) or not 0 < float(text) <= 10_000_000:
+        raise ValueError("must be a number above 0 and at most 10000000, such as 30")
     return float(text)
 
 

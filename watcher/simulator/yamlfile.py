@@ -9,7 +9,7 @@ import yaml
 from watcher.errors import ConfigError, Problem
 
 Places = dict[tuple[str | int, ...], tuple[int, int]]
-"""Where each value stands: its path of keys to (line, column), both from 1."""
+"""Where each value stands (or its key, where it has one): its path of keys to (line, column), both from 1."""
 
 _NULLS = ("", "~", "null")
 
@@ -29,17 +29,21 @@ def read(text: str, source: str) -> tuple[Any, Places]:
 
 
 def _plain(node: yaml.Node, path: tuple[str | int, ...], places: Places, source: str) -> Any:
-    places[path] = node.start_mark.line + 1, node.start_mark.column + 1
+    places.setdefault(path, _place(node))
     if isinstance(node, yaml.MappingNode):
         made: dict[str, Any] = {}
         for key, value in node.value:
             name = str(key.value)
             if name in made:
-                at = key.start_mark.line + 1, key.start_mark.column + 1
-                raise ConfigError((Problem(source, *at, name, "stands twice; remove one of them"),))
+                raise ConfigError((Problem(source, *_place(key), name, "stands twice; remove one of them"),))
+            places[*path, name] = _place(key)
             made[name] = _plain(value, (*path, name), places, source)
         return made
     if isinstance(node, yaml.SequenceNode):
         return [_plain(value, (*path, index), places, source) for index, value in enumerate(node.value)]
     plain = isinstance(node, yaml.ScalarNode) and node.style is None
     return None if plain and node.value in _NULLS else node.value
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1

@@ -53,7 +53,7 @@ class Ledger:
         for channel in recorded.channels:
             self.wake(channel)
         for event in recorded.events:
-            log.info("event.recorded", **_fields(event))
+            log.debug("event.recorded", **_fields(event))
             for hear in self.heard:
                 hear(event)
 

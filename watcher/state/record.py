@@ -18,6 +18,7 @@ from watcher.state import schema
 from watcher.state.diff import Change, Rules, compare, still_missing
 from watcher.state.health import AccountHealth, ChannelHealth, Poll, after_poll
 from watcher.state.rows import (
+    BOOKKEEPING,
     account_from,
     account_row,
     channel_from,
@@ -184,6 +185,7 @@ def save_seen(tx: Connection, seen: Iterable[Unchanged], answered: Iterable[tupl
         tx.execute(update(schema.accounts).where(schema.accounts.c.name == name).values(last_good=moment))
 
 
+# Made once: building a statement costs as much as running it.
 _ONE_TASK = select(schema.tasks).where(
     schema.tasks.c.account == bindparam("account"), schema.tasks.c.id == bindparam("id")
 )
@@ -196,6 +198,15 @@ _SEEN = (
     )
     .values(number=bindparam("n"), seen=bindparam("t"))
 )
+
+_UPDATE_TASK = (
+    update(schema.tasks)
+    .where(schema.tasks.c.account == bindparam("k_account"), schema.tasks.c.id == bindparam("k_id"))
+    .values({name: bindparam(name) for name in ("fields", *BOOKKEEPING)})
+    .returning(schema.tasks.c.no)
+)
+_INSERT_TASK = insert(schema.tasks).returning(schema.tasks.c.no)
+_INSERT_HISTORY = insert(schema.history)
 
 
 def _write_change(tx: Connection, seen: Observation, change: Change, settled: Settled) -> list[Event]:
@@ -213,10 +224,9 @@ def _write_change(tx: Connection, seen: Observation, change: Change, settled: Se
 
 def _save_snapshot(tx: Connection, snapshot: Snapshot) -> int:
     row = snapshot_row(snapshot)
-    where = (schema.tasks.c.account == snapshot.key.account, schema.tasks.c.id == snapshot.key.id)
-    found = tx.execute(update(schema.tasks).where(*where).values(**row).returning(schema.tasks.c.no)).scalar()
+    found = tx.execute(_UPDATE_TASK, {**row, "k_account": row.pop("account"), "k_id": row.pop("id")}).scalar()
     if found is None:
-        found = tx.execute(insert(schema.tasks).values(**row).returning(schema.tasks.c.no)).scalar_one()
+        found = tx.execute(_INSERT_TASK, snapshot_row(snapshot)).scalar_one()
     return int(found)
 
 
@@ -238,7 +248,7 @@ def _write_history(
         "loss": _number(loss),
         "changes": dumps(rest) if rest else None,
     }
-    tx.execute(insert(schema.history).values(**values))
+    tx.execute(_INSERT_HISTORY, values)
 
 
 def _number(value: Any) -> int | float | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Row, RowMapping
 from watcher.models import Delivery, Event, Failure, Snapshot, TaskKey, Window
 from watcher.state.health import AccountHealth, ChannelHealth
 
-_BOOKKEEPING = (
+BOOKKEEPING = (
     "number", "first_seen", "seen", "changed", "life", "milestone", "ended", "ending", "amended", "weights_told",
     "missing_since", "gone",
 )  # fmt: skip
@@ -23,14 +23,14 @@ def dumps(value: Any) -> str:
 
 
 def snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
-    row = {name: getattr(snapshot, name) for name in _BOOKKEEPING}
+    row = {name: getattr(snapshot, name) for name in BOOKKEEPING}
     return {"account": snapshot.key.account, "id": snapshot.key.id, "fields": dumps(dict(snapshot.fields)), **row}
 
 
 def snapshot_from(row: Row[Any]) -> Snapshot:
     values = row._mapping
     key = TaskKey(values["account"], values["id"])
-    return Snapshot(key=key, fields=json.loads(values["fields"]), **{name: values[name] for name in _BOOKKEEPING})
+    return Snapshot(key=key, fields=json.loads(values["fields"]), **{name: values[name] for name in BOOKKEEPING})
 
 
 def event_row(event: Event) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class AppriseChannel:
         attempt = self._attempt(message_id=delivery.id, text=message.body and f"{message.title}\n\n{message.body}")
         with recording(attempt):
             try:
-                done = plugin.notify(**self._arguments(plugin, message))
+                done = plugin.notify(**self._arguments(plugin, message), notify_type=delivery.event.severity)
             except Exception as error:
                 attempt.error = attempt.error or error
                 done = False

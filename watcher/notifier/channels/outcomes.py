@@ -1,4 +1,4 @@
-"""What an answer means for a delivery. Pure: the rules of CONTRACT sections 1 and 5, shared by all channels."""
+"""What an answer means for a delivery: taken, refused for good, to be tried again, or unknown. Pure."""
 
 from __future__ import annotations
 

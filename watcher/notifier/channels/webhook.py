@@ -81,7 +81,7 @@ class WebhookChannel:
         try:
             return httpx2.AsyncClient(
                 verify=self._trust,
-                proxy=httpx2.Proxy(self._proxy, ssl_context=self._trust) if self._proxy else None,
+                proxy=self._open_proxy(),
                 trust_env=False,
                 follow_redirects=False,
                 timeout=self._timeout,
@@ -89,6 +89,12 @@ class WebhookChannel:
             )
         except (ValueError, httpx2.InvalidURL):
             raise WatcherError("proxy isn't an address", "write http://HOST:PORT") from None
+
+    def _open_proxy(self) -> httpx2.Proxy | None:
+        if not self._proxy:
+            return None
+        secure = self._proxy.lower().startswith("https://")
+        return httpx2.Proxy(self._proxy, ssl_context=self._trust if secure else None)
 
     def _request(self, delivery: Delivery, exchange: _Exchange) -> httpx2.Request:
         body = json.dumps(cloud_event(delivery.event), ensure_ascii=False, separators=(",", ":"))
