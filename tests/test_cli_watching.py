@@ -292,8 +292,8 @@ def test_follow_needs_nothing_but_a_key(shell: Shell, upstream: str) -> None:
     process = start("follow", folder=shell.folder, **environment)
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]
-    assert [line.split()[2] for line in lines] == ["waiting", "training", "ready"]
-    assert "␛[31mfaq" in lines[0]
+    assert [line.split()[2] for line in lines] == ["training", "waiting", "ready"]
+    assert "␛[31mfaq" in lines[1]
     process.send_signal(signal.SIGINT)
     assert finished(process).code == 130
     assert list(shell.folder.iterdir()) == []

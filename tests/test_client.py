@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.http import receiving
+from tests.support.tls import needs_openssl, speak_tls
 from tests.support.upstream import KEY, PLAIN, answer, raw_server, running_client, running_simulator, saying, until
 from watcher import errors
 from watcher.clova.client import MAX_BODY, make_ssl_context
@@ -389,3 +391,14 @@ def test_the_answer_and_the_client_dont_print_secrets() -> None:
     client = Client(account, redactor=str)  # type: ignore[arg-type]
     reply = Answer(ID, KEY.encode(), "r", None, str)
     assert KEY not in f"{client!r} {reply!r}"
+
+
+@needs_openssl
+async def test_an_unknown_certificate_is_said_and_ca_file_mends_it(tmp_path: Path) -> None:
+    with receiving() as server:
+        ca_file = speak_tls(server, tmp_path)
+        url = server.url.replace("http:", "https:")
+        error = await failure(url)
+        assert type(error) is errors.Unreachable
+        assert "certificate isn't trusted" in error.message
+        assert "certificate" not in (await failure(url, ca_file=ca_file)).message

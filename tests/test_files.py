@@ -273,9 +273,10 @@ def test_nothing_there_is_no_database_and_no_error(tmp_path: Path) -> None:
     assert inspect(tmp_path / "w.db") is False
 
 
-def test_a_new_database_is_private_whatever_the_umask_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777])
+def test_a_new_database_is_private_whatever_the_umask_says(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "w.db"
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         create_private(path)
         with sqlite3.connect(path) as db:

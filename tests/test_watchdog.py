@@ -111,6 +111,16 @@ def test_a_process_that_was_stopped_and_continued_lives_on() -> None:
     assert "TimeoutError" in errors
 
 
+def test_time_in_which_nobody_ran_counts_against_nobody() -> None:
+    dog = Watchdog(limit=120)
+    dog.beat("loop")
+    assert dog._turn(3600) is None
+    turns = 0
+    while dog._turn(15) is None:
+        turns += 1
+    assert turns == 6
+
+
 def test_stacks_name_every_thread() -> None:
     gate = threading.Event()
     thread = threading.Thread(target=gate.wait, name="the-other-thread")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import socket
@@ -11,8 +12,9 @@ import time
 from contextlib import closing
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from tests.support.webserver import running
+from tests.support.webserver import Running, running
 from watcher.errors import ListenError
 from watcher.settings import Http
 from watcher.web import Condition, WebServer, bind
@@ -264,6 +266,56 @@ def test_a_second_request_that_trickles_in_is_cut_off_too() -> None:
         assert b"200 OK" in slow.recv(4096)
         slow.sendall(b"G")
         assert _ended(slow)
+
+
+async def endless(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await asyncio.sleep(0)
+
+
+async def thoughtful(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await asyncio.sleep(0.6)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+def test_a_reader_who_takes_nothing_of_a_stream_is_cut_off() -> None:
+    with running(app=endless, patience=0.3) as web, closing(connect(web.server.port)) as lazy:
+        lazy.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert lazy.recv(15) == b"HTTP/1.1 200 OK"
+        deadline = time.monotonic() + 8
+        while web.server._crowd.all() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not web.server._crowd.all()
+
+
+def test_an_answer_may_take_longer_than_the_patience_with_askers() -> None:
+    with running(app=thoughtful, patience=0.3) as web, closing(connect(web.server.port)) as asker:
+        asker.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+        taken = b""
+        while taken.count(b"200 OK") < 2:
+            chunk = asker.recv(4096)
+            assert chunk
+            taken += chunk
+
+
+def test_an_answer_under_way_is_finished_at_the_stop_but_not_waited_for_longer() -> None:
+    with running(app=thoughtful) as web, closing(connect(web.server.port)) as asker:
+        asker.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until_asked(web)
+        web.end()
+        assert asker.recv(15) == b"HTTP/1.1 200 OK"
+    with running(app=endless, grace=0.2) as web, closing(connect(web.server.port)) as asker:
+        asker.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until_asked(web)
+        web.end()
+
+
+def until_asked(web: Running) -> None:
+    while not any(connection.answering for connection in web.server._crowd.all()):
+        time.sleep(0.005)
 
 
 def test_a_reader_who_takes_nothing_is_cut_off() -> None:

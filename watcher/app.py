@@ -106,8 +106,7 @@ async def build_channels(settings: Settings, redactor: Redactor) -> dict[str, Ch
             )
         except WatcherError as error:
             text = f"{error.message}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else error.message
-            source = settings.sources[-1] if settings.sources else "configuration"
-            problems.append(Problem(source, 0, 0, f"channels.{name}", text))
+            problems.append(settings.problem(f"channels.{name}", text))
     if problems:
         raise ConfigError(tuple(problems))
     return built

@@ -63,13 +63,20 @@ class Watchdog:
         last = time.monotonic()
         while not self._stopping.wait(self._interval):
             now = time.monotonic()
-            # A process that was stopped (SIGSTOP) or starved wakes to old beats: time in which this thread didn't run
-            # either proves nothing against the others.
-            self._clock += min(now - last, 2 * self._interval)
+            stuck = self._turn(now - last)
             last = now
-            for name, heard in list(self._heard.items()):
-                if self._clock - heard > self._limit:
-                    self._end(name)
+            if stuck:
+                self._end(stuck)
+
+    def _turn(self, elapsed: float) -> str | None:
+        """Who is silent for too long, when `elapsed` seconds have passed since the last turn."""
+        # A process that was stopped (SIGSTOP) or starved wakes to old beats: time in which this thread didn't run
+        # either proves nothing against the others.
+        self._clock += min(elapsed, 2 * self._interval)
+        for name, heard in list(self._heard.items()):
+            if self._clock - heard > self._limit:
+                return name
+        return None
 
     def _end(self, name: str) -> None:
         report = threading.Thread(target=lambda: self._on_stuck(name, stacks(self._loop)), daemon=True)

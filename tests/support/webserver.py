@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from watcher.settings import Http
 from watcher.web import Condition, WebServer
 
@@ -69,9 +71,13 @@ class Running:
 
 
 @contextmanager
-def running(host: str = "127.0.0.1", token: str | None = None, **limits: Any) -> Iterator[Running]:
+def running(
+    host: str = "127.0.0.1", token: str | None = None, app: ASGIApp | None = None, **limits: Any
+) -> Iterator[Running]:
+    """`app`: what is served instead of the watcher's own routes."""
     daemon = FakeDaemon()
     server = WebServer(Http.model_validate({"host": host, "port": 0, "token": token}), daemon, **limits)
+    server._app = app or server._app
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     def serve() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from watcher.cli.printing import say
@@ -28,7 +29,7 @@ def run(arguments: Namespace) -> int:
 async def _run(settings: Settings, redactor: Redactor) -> int:
     from watcher import app
 
-    code = await app.run(settings, say, redactor)
+    code = await app.run(settings, _say_if_heard, redactor)
     # From inside the loop, whose end would wait for every thread of its pool.
     app.leave(code)
     return code
@@ -40,6 +41,12 @@ def once(arguments: Namespace) -> int:
     from watcher import app
 
     return asyncio.run(app.once(_prepared(arguments), say, arguments.redactor))
+
+
+def _say_if_heard(line: str) -> None:
+    """The watching goes on when nobody reads its output any more."""
+    with suppress(OSError):
+        say(line)
 
 
 def _prepared(arguments: Namespace) -> Settings:

@@ -65,7 +65,7 @@ def look(settings: Settings, reader: Reader, now: datetime) -> Overview:
     alive = reader.alive()
     notes = (silence(alive, now), *map(trouble, reader.accounts()))
     unknown = alive.health.get("unknown") or () if alive else ()
-    return Overview(tuple(sorted(known, key=_rank)), tuple(filter(None, notes)), frozenset(map(str, unknown)))
+    return Overview(tuple(sorted(known, key=rank)), tuple(filter(None, notes)), frozenset(map(str, unknown)))
 
 
 def trouble(account: AccountHealth) -> str:
@@ -127,7 +127,7 @@ def _cells(task: Known, seen: Overview, several: bool, now: datetime) -> Iterato
     yield Cell(ago(task.snapshot.seen if task.snapshot else None, now), "dim")
 
 
-def _rank(task: Known) -> tuple[int, float]:
+def rank(task: Known) -> tuple[int, float]:
     """Training, waiting, strange and unseen ones, then what ended, the newest first."""
     if task.snapshot is None or task.snapshot.gone:
         return 3, 0.0

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from watcher.cli.reading import Known, utc_now
-from watcher.cli.status import Overview
+from watcher.cli.status import Overview, rank
 from watcher.clova import Client
 from watcher.clova.dates import parse_instant
 from watcher.clova.quota import WINDOW
@@ -47,7 +47,7 @@ class Poller:
                 raise
             self.pause = min(max(self.pause * 2, error.retry_after or 0.0), LONGEST_PAUSE)
             note = f"account {self._account.name}: {error.message}"
-        known = sorted((Known(key, None, snapshot) for key, snapshot in self._seen.items()), key=_newest_first)
+        known = sorted((Known(key, None, snapshot) for key, snapshot in self._seen.items()), key=rank)
         return Overview(tuple(known), (note,) if note else ())
 
     async def aclose(self) -> None:
@@ -97,9 +97,3 @@ def _snapshot(before: Snapshot | None, key: TaskKey, fields: Fields, now: dateti
         return Snapshot(key, fields, 0, now, now, changed)
     # A list may lack fields that an earlier page had.
     return replace(before, fields={**before.fields, **fields}, seen=now, changed=changed)
-
-
-def _newest_first(task: Known) -> tuple[bool, float]:
-    snapshot = task.snapshot
-    ended = snapshot is not None and snapshot.status in ("SUCCEEDED", "FAILED")
-    return ended, -snapshot.changed.timestamp() if snapshot else 0.0

@@ -67,7 +67,7 @@ class _Load:
         problems = self._problems + self._shaper.problems
         if problems or settings is None:
             raise ConfigError(tuple(sorted(dict.fromkeys(problems), key=self._order)))
-        return _inherited(settings)
+        return _inherited(settings).placed(self._shaper.place)
 
     def _merged(self, trees: list[Mapping]) -> Mapping:
         root: Node = Mapping(Place("configuration"))

@@ -9,14 +9,17 @@ To add a key: add its field with a description here, show it in `config/watcher.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, WrapValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from watcher.errors import Problem
 from watcher.models import TaskKey
 from watcher.settings import secretvalues
 from watcher.settings import types as t
+from watcher.settings.document import Place
 
 CLOVA_STUDIO = "https://clovastudio.stream.ntruss.com"
 
@@ -269,6 +272,7 @@ class Settings(BaseSettings):
     heartbeat: Heartbeat | None = Field(default=None, description="An address that is asked while all is well.")
     log: Log = Field(default=Log(), description="What is logged.")
     sources: tuple[str, ...] = Field(default=(), description="The files that were read.")
+    _places: list[Callable[[tuple[str, ...]], Place]] = PrivateAttr(default_factory=list)
 
     @classmethod
     def settings_customise_sources(
@@ -289,6 +293,18 @@ class Settings(BaseSettings):
     def task_keys(self) -> tuple[TaskKey, ...]:
         """The listed tasks in the order of the files."""
         return tuple(task.key for task in self.tasks)
+
+    def problem(self, key: str, text: str) -> Problem:
+        """A problem with a value that was accepted, found later: it stands where the value is written."""
+        path = tuple(key.split("."))
+        place = self._places[0](path) if self._places else Place("configuration")
+        return place.problem(key, text)
+
+    def placed(self, places: Callable[[tuple[str, ...]], Place]) -> Settings:
+        """The same settings, which know where their values stand."""
+        settings = self.model_copy()
+        settings._places = [places]
+        return settings
 
     def secret_values(self) -> frozenset[str]:
         """Every text that must never be shown."""

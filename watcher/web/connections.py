@@ -63,13 +63,6 @@ class Connection(H11Protocol):
     def answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def finish(self) -> None:
-        """Close at once, or after the answer under way."""
-        if self.answering:
-            self.cycle.keep_alive = False
-        else:
-            self.transport.close()
-
     def abort(self) -> None:
         # Not close(): that waits until a reader who may never read has taken what is buffered.
         self._crowd.leave(self)

@@ -59,11 +59,12 @@ class WebServer:
         try:
             await stop.wait()
             server.close()
-            await self._drain(state.tasks)
+            if state.tasks:
+                await asyncio.wait(set(state.tasks), timeout=self._grace)
         finally:
             server.close()
             for connection in self._crowd.all():
-                connection.abort() if connection.answering else connection.finish()
+                connection.abort() if connection.answering else connection.transport.close()
             for task in state.tasks:
                 task.cancel()
 
@@ -105,9 +106,3 @@ class WebServer:
                 "only /healthz and /readyz are served",
                 hint="set http.token, or http.host to 127.0.0.1",
             )
-
-    async def _drain(self, answers: set[asyncio.Task[None]]) -> None:
-        for connection in self._crowd.all():
-            connection.finish()
-        if answers:
-            await asyncio.wait(set(answers), timeout=self._grace)
