@@ -105,7 +105,8 @@ async def build_channels(settings: Settings, redactor: Redactor) -> dict[str, Ch
                 build_channel, channel, redactor=redactor, proxy=proxy, ca_file=settings.ca_file
             )
         except WatcherError as error:
-            text = f"{error.message}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else error.message
+            said = error.message.removeprefix(f"channel {name}: ")
+            text = f"{said}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else said
             problems.append(settings.problem(f"channels.{name}", text))
     if problems:
         raise ConfigError(tuple(problems))
