@@ -233,6 +233,11 @@ def test_wait_ends_when_the_store_hears_of_the_end(shell: Shell, store: Filled) 
     assert (said.code, said.out) == (1, "⚠ gone · twin1234\n")
 
 
+def test_wait_as_json_is_the_tasks_as_they_are_at_the_end(shell: Shell, store: Filled) -> None:
+    said = shell("wait", "1234e567", "--json")
+    assert (said.code, [item["status"] for item in said.items]) == (1, ["FAILED"])
+
+
 def test_wait_says_when_nobody_is_watching(shell: Shell, store: Filled) -> None:
     store.live(ago=120)
     assert "the watcher isn't running" in shell("wait", "unseen12", "--timeout", "0.1").err
@@ -246,7 +251,16 @@ def test_health_is_what_the_last_sign_of_life_says(shell: Shell, store: Filled) 
     store.live(fatal=["loop-dead"])
     assert (shell("health").code, shell("health").out) == (1, "unhealthy: loop-dead\n")
     store.live(ago=61)
+    assert shell("health").code == 0, "a full disk silences the store's sign of life, not the lock's"
+    os.utime("watcher.db.lock", (0, 0))
     assert shell("health").code == 1
+
+
+def test_a_watcher_that_stopped_a_moment_ago_is_not_healthy(shell: Shell) -> None:
+    with filled_store() as store:
+        store.live()
+    said = shell("health")
+    assert (said.code, said.out) == (1, "unhealthy: no watcher runs with this store\n")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +275,9 @@ def test_health_is_what_the_last_sign_of_life_says(shell: Shell, store: Filled) 
     ],
 )
 def test_health_believes_a_minute(meta: dict[str, str], healthy: bool) -> None:
-    assert judge(meta, datetime(2026, 3, 1, tzinfo=UTC)).healthy == healthy
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    assert judge(meta, 0.0, now).healthy == healthy
+    assert not judge(meta, None, now).healthy
 
 
 def test_health_with_the_store_in_the_environment_reads_no_file_and_loads_nothing_heavy(

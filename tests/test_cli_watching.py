@@ -33,7 +33,7 @@ SCENARIO = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The fake of the upstream, started with its command; gives its base_url."""
     folder = tmp_path_factory.mktemp("upstream")
@@ -132,6 +132,7 @@ def test_init_with_a_key_that_is_refused_writes_nothing(
         ([KEY], ("--task", "czf9fbk"), "the account has no task czf9fbk. Did you mean czf9fbky?"),
         ([KEY, "1", "nonsense"], (), "must be a URL"),
         ([KEY, "1", "nosuchthing://x/y"], (), "channel team: "),
+        ([KEY, "1"], ("--channel-url-file", "/dev/null"), "--channel-url-file: /dev/null is no regular file"),
         ([], ("--yes",), "no key: --yes asks nothing"),
         ([], ("--api-key-file", "nofile"), "--api-key-file: ./nofile can't be read"),
         (["no key at all"], (), "the key: "),

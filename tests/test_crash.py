@@ -23,7 +23,12 @@ import pytest
 from tests.support.daemon import Hook, Late, Receipt, Upstream, Watcher, hook_settings, serving, until, watching
 
 TASKS = [f"task{number:04d}" for number in range(16)]
-NEXT = {"WAIT": ["RUNNING"], "RUNNING": ["RUNNING", "RUNNING", "SUCCEEDED", "FAILED"], "SUCCEEDED": ["WAIT"], "FAILED": ["WAIT"]}  # fmt: skip
+NEXT = {
+    "WAIT": ["RUNNING"],
+    "RUNNING": ["RUNNING", "RUNNING", "SUCCEEDED", "FAILED"],
+    "SUCCEEDED": ["WAIT"],
+    "FAILED": ["WAIT"],
+}
 MOVES = {"task.discovered", "task.started", "task.succeeded", "task.failed", "task.reopened", "task.requeued"}
 PAUSE = 0.05
 """Seconds between two changes upstream."""

@@ -246,6 +246,6 @@ def test_it_is_healthy_survives_sigkill_with_its_state_and_stops_cleanly(machine
 
         began = time.monotonic()
         machine.podman("stop", "--time=20", "second")
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 10  # 8 s, and what podman adds
         assert machine.inspect("container", "second")["State"]["ExitCode"] == 0
         assert KEY not in logs(machine, "first") + logs(machine, "second")

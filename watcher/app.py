@@ -52,7 +52,7 @@ async def run(settings: Settings, say: Say, redactor: Redactor | None = None) ->
         _say_store(store)
         core = await build_core(settings, store.database, channels, redactor)
         first_round = FirstRound(say)
-        daemon = Daemon(core, watchdog=watchdog, on_sweep=first_round.heard)
+        daemon = Daemon(core, watchdog=watchdog, touch=store.lock.touch, on_sweep=first_round.heard)
         _handle_signals(daemon)
         log.info(
             "watcher.running", version=__version__, tasks=len(settings.tasks), channels=len(channels), port=daemon.port

@@ -25,7 +25,7 @@ def account_line(name: str, *, visible: int, wanted: int) -> str:
 
 
 def trouble_line(what: str, error: WatcherError) -> str:
-    return _line(BAD, what, _sentence(error))
+    return _line(BAD, what, _sentence(error).removeprefix(f"{what}: "))
 
 
 def unknown_line(key: TaskKey, known: list[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from watcher.models import TERMINAL, Draft, Event, Observation, Snapshot, Source, TaskKey, Window
+from watcher.state.database import Database
 from watcher.state.diff import Change, Rules, compare
 from watcher.state.record import Settled
 from watcher.state.store import Store, open_store
@@ -137,3 +138,10 @@ def opened(folder: Path, name: str = "watcher.db") -> Iterator[Store]:
 
 def url(folder: Path, name: str = "watcher.db") -> str:
     return f"sqlite:///{folder / name}"
+
+
+def set_read_only(database: Database, on: bool) -> None:
+    """Make the open database refuse every write, as a disk does that was remounted read-only."""
+    raw = database._engine.raw_connection()  # past BEGIN IMMEDIATE, which a read-only database refuses
+    raw.cursor().execute(f"PRAGMA query_only = {int(on)}")
+    raw.close()

@@ -252,7 +252,9 @@ class Watcher:
 
     def until_said(self, text: str, seconds: float = PATIENCE) -> None:
         assert self.process is not None
-        until(lambda: text in self.said() or self.process.poll() is not None, f"{text!r}: {self.said()[-2000:]}", seconds)  # type: ignore[union-attr]
+        until(
+            lambda: text in self.said() or self.process.poll() is not None, f"{text!r}: {self.said()[-2000:]}", seconds
+        )  # type: ignore[union-attr]
         assert text in self.said(), f"it ended with {self.process.poll()}:\n{self.said()[-4000:]}"
 
     @property
@@ -293,7 +295,9 @@ class Watcher:
     def unfinished(self) -> int:
         """How many deliveries still have to go out."""
         return int(
-            (self.query("SELECT count(*) FROM deliveries WHERE state IN ('waiting', 'sending', 'held')") or [(0,)])[0][0]
+            (self.query("SELECT count(*) FROM deliveries WHERE state IN ('waiting', 'sending', 'held')") or [(0,)])[0][
+                0
+            ]
         )
 
     def lift_reservation(self) -> None:

@@ -17,6 +17,7 @@ from watcher.cli.options import json_option
 from watcher.cli.printing import print_json, say, span
 from watcher.cli.reading import SILENT_AFTER, load, utc_now
 from watcher.errors import StoreUnusable, UsageError
+from watcher.state import files  # and not `store`, which loads SQLAlchemy
 
 _QUERY = "SELECT name, value FROM meta WHERE name IN ('alive', 'health')"
 """What `watcher.state.budget.save_alive` writes."""
@@ -37,7 +38,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def health(arguments: Namespace) -> int:
     url = _plain_url(os.environ) or load(arguments).store.get_secret_value()
-    found = judge(_read(_path_of(url)), utc_now())
+    path = _path_of(url)
+    found = judge(_read(path), files.held(path), utc_now())
     if arguments.json:
         print_json(found.conditions, healthy=found.healthy, why=found.why)
     else:
@@ -45,11 +47,16 @@ def health(arguments: Namespace) -> int:
     return 0 if found.healthy else 1
 
 
-def judge(meta: Mapping[str, str], now: datetime) -> Verdict:
-    """What the sign of life says. One from the future is as good as none: the clock may have been set back."""
+def judge(meta: Mapping[str, str], held: float | None, now: datetime) -> Verdict:
+    """What the signs of life say: the one in the store, and the lock's (`held`), which a full disk doesn't silence.
+
+    One from the future is as good as none: the clock may have been set back.
+    """
+    if held is None:
+        return Verdict(False, "no watcher runs with this store")
     if "alive" not in meta:
-        return Verdict(False, "the watcher hasn't run with this store yet")
-    age = (now - datetime.fromisoformat(meta["alive"])).total_seconds()
+        return Verdict(False, "the watcher hasn't finished its start yet")
+    age = min((now.timestamp() - sign for sign in (held, _stored_sign(meta))), key=abs)
     if abs(age) > SILENT_AFTER:
         return Verdict(False, f"the last sign of life is {span(age)} old" if age > 0 else "the clock was set back")
     said = json.loads(meta.get("health") or "{}")
@@ -58,6 +65,10 @@ def judge(meta: Mapping[str, str], now: datetime) -> Verdict:
         return Verdict(False, "; ".join(map(_words, fatal)), conditions)
     more = f"; {'; '.join(map(_words, conditions))}" if conditions else ""
     return Verdict(True, f"the last sign of life is {span(age)} old{more}", conditions)
+
+
+def _stored_sign(meta: Mapping[str, str]) -> float:
+    return datetime.fromisoformat(meta["alive"]).timestamp()
 
 
 def _words(condition: object) -> str:
@@ -76,10 +87,7 @@ def _plain_url(env: Mapping[str, str]) -> str:
 
 
 def _path_of(url: str) -> Path:
-    # Not `watcher.state.store`, which loads SQLAlchemy.
-    from watcher.state.files import sqlite_path
-
-    path = sqlite_path(url)
+    path = files.sqlite_path(url)
     if path is None:
         raise UsageError("this version keeps its store in SQLite only", "write store: sqlite:///watcher.db")
     return path

@@ -30,9 +30,9 @@ def demo_arguments(parser: ArgumentParser) -> None:
 
 
 def demo(arguments: Namespace) -> int:
-    from watcher.simulator import demo as story
+    from watcher.simulator.demo import main
 
-    return story.main(language=arguments.language, keep=arguments.keep, port=arguments.port, seconds=arguments.seconds)
+    return main(language=arguments.language, keep=arguments.keep, port=arguments.port, seconds=arguments.seconds)
 
 
 async def _play(scenario: str, host: str, port: int, speed: float) -> int:

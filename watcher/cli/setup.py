@@ -129,7 +129,7 @@ class _Plan:
     def channel(self) -> str:
         """The address for messages; "" for the terminal only."""
         if self._arguments.channel_url_file:
-            return _secret_from(self._arguments.channel_url_file, "--channel-url-file")
+            return self._usable(_secret_from(self._arguments.channel_url_file, "--channel-url-file"))
         if self._arguments.yes:
             return ""
         say("Where shall messages go? https://hooks.slack.com/services/..., mailto://..., any webhook or Apprise URL.")
@@ -145,20 +145,24 @@ class _Plan:
         url_path = self._arguments.channel_url_file or ""
         if channel and not url_path:
             url_path = files.write_secret(self._secrets / f"{CHANNEL}_url", channel)
-        text = configuration(chosen, tasks, key_path, self._arguments.base_url, _as_path(url_path))
+        text = configuration(chosen, tasks, key_path, self._arguments.base_url, self._named(url_path))
         files.write_config(self.output, text, force=self._arguments.force)
         say(f"✓ wrote {self.output} with {len(chosen)} task{'' if len(chosen) == 1 else 's'}")
 
     def _key(self) -> Key:
         path = self._arguments.api_key_file
         if path:
-            return Key(_secret_from(path, "--api-key-file"), _as_path(path), new=False)
+            return Key(_secret_from(path, "--api-key-file"), self._named(path), new=False)
         if os.environ.get("CLOVA_API_KEY"):
             say("Using the key in CLOVA_API_KEY.")
             return Key(os.environ["CLOVA_API_KEY"], "", new=False)
         if self._arguments.yes:
             raise UsageError("no key: --yes asks nothing", "set CLOVA_API_KEY, or write --api-key-file FILE")
         return Key(ask.hidden("CLOVA Studio API key (nv-..., not shown): "), "", new=True)
+
+    def _named(self, path: str) -> str:
+        """A given file as the configuration names it: relative only if that is where both lie."""
+        return _as_path(path) if not path or self.output.parent == Path() else str(Path(path).absolute())
 
     def _list(self, key: str) -> Listed:
         import asyncio
@@ -221,7 +225,7 @@ def _show(tasks: Listed) -> None:
 
 def _as_path(path: str) -> str:
     """Relative paths start with ./, so that nobody takes them for the secret itself."""
-    return path if not path or os.path.isabs(path) or path.startswith((".", "~")) else f"./{path}"
+    return path if not path or os.path.isabs(path) or path.startswith(".") else f"./{path}"
 
 
 def _secret_from(path: str, option: str) -> str:

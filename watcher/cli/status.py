@@ -74,7 +74,10 @@ def trouble(account: AccountHealth) -> str:
         return f"account {account.name}: {account.reason}. Issue a new key and replace it; watching goes on by itself"
     if account.unreachable:
         return f"account {account.name} can't be reached: {account.reason}"
-    return f"account {account.name}: the last {account.failed} polls failed: {account.reason}" if account.failed else ""
+    if not account.failed:
+        return ""
+    polls = "the last poll" if account.failed == 1 else f"the last {account.failed} polls"
+    return f"account {account.name}: {polls} failed: {account.reason}"
 
 
 def summary(tasks: Iterable[Known]) -> str:

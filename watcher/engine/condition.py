@@ -55,6 +55,7 @@ class DaemonStatus:
             {
                 "fatal": [c.name for c in conditions if c.fatal],
                 "conditions": [{"name": c.name, "text": c.text} for c in conditions],
+                "unknown": [str(t.key) for s in self._core.sweepers.values() for t in s.tracked.values() if t.unknown],
             },
             ensure_ascii=False,
         )

@@ -32,13 +32,17 @@ GRACE = 5.0
 
 
 class Daemon:
-    """The running watcher. `run` returns the exit code: 0 after a stop, 1 when a loop died."""
+    """The running watcher. `run` returns the exit code: 0 after a stop, 1 when a loop died.
+
+    `touch` gives a sign of life that needs no store; `on_sweep` hears every sweep's report.
+    """
 
     def __init__(
         self,
         core: Core,
         *,
         watchdog: Watchdog,
+        touch: Callable[[], None] = lambda: None,
         on_sweep: Callable[[Sweeper, Report], None] = lambda _sweeper, _report: None,
     ) -> None:
         self.core = core
@@ -49,6 +53,7 @@ class Daemon:
         self._chores = Chores(core, self.status, self._heartbeat)
         self._stories = Stories(core)
         self._watchdog = watchdog
+        self._touch = touch
         self._on_sweep = on_sweep
         self._web = _web_server(core, self.status)
         self._web_stop = asyncio.Event()
@@ -97,6 +102,7 @@ class Daemon:
 
     def _tick(self, tick: Tick) -> None:
         self._watchdog.beat("loop")
+        self._touch()
         if tick.slept:
             now = datetime.now(tz=UTC)
             self._stories.stood_still(now - timedelta(seconds=tick.slept), now)

@@ -31,6 +31,11 @@ class Tracked:
     asked: bool = False
     because: str = "not asked yet"
 
+    @property
+    def unknown(self) -> bool:
+        """Its account answered, but never knew it."""
+        return self.gone and self.status is None
+
     def known(self, now: float) -> Known:
         ended_for = None if self.ended_at is None else now - self.ended_at
         return Known(self.status, ended_for, self.missing, self.gone, self.failures)

@@ -7,17 +7,20 @@ for names and numbers.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import socket
 import stat
+import time
 from pathlib import Path
 
 from watcher.errors import StoreBusy, StoreLost, StoreUnusable
 from watcher.state.mounts import Mount, mount_of, read_mounts
 
 MAGIC = b"SQLite format 3\x00"
+PATIENCE = 0.5
 NEIGHBOURS = ("", "-wal", "-shm", ".lock")
 """Everything that lies beside the database while it is open, by what is added to its name."""
 
@@ -108,14 +111,20 @@ class StoreLock:
         self._descriptor: int | None = None
         self._watched: tuple[int, int] | None = None
 
-    def acquire(self) -> None:
-        """Raises StoreBusy when another process holds it, StoreUnusable when it can't be made."""
+    def acquire(self, patience: float = PATIENCE) -> None:
+        """Raises StoreBusy when another process holds it, StoreUnusable when it can't be made.
+
+        `patience` in seconds: `held` takes the lock for a moment, too, to see whether it is free.
+        """
+        deadline = time.monotonic() + patience
         while self._descriptor is None:
             descriptor = self._open()
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _busy(self._database, _holder(descriptor)) from None
+                if time.monotonic() >= deadline:
+                    raise _busy(self._database, _holder(descriptor)) from None
+                time.sleep(0.05)
             except OSError as error:
                 raise _unusable(self._path, error) from None
             else:
@@ -125,6 +134,12 @@ class StoreLock:
                 if self._descriptor is None:
                     os.close(descriptor)
         self._sign()
+
+    def touch(self) -> None:
+        """A sign of life that needs no free space: the lock file's time of change."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self._descriptor)
 
     def watch(self) -> None:
         """Remember which file the database is, once it exists: `verify` compares."""
@@ -164,6 +179,23 @@ class StoreLock:
             os.pwrite(self._descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
         except OSError:
             pass
+
+
+def held(path: Path) -> float | None:
+    """When the daemon that holds the database's lock last gave a sign of life (seconds since the epoch); None: none
+    holds it."""
+    try:
+        descriptor = os.open(_resolved(path).with_name(f"{_resolved(path).name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.fstat(descriptor).st_mtime
+    else:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _resolved(path: Path) -> Path:

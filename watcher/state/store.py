@@ -28,6 +28,7 @@ class Store:
     """An open store with its lock. `warnings` are sentences about where it lies."""
 
     database: Database
+    lock: files.StoreLock
     warnings: list[str]
     _cleanup: ExitStack
 
@@ -54,7 +55,7 @@ def open_store(url: str, *, beat: Callable[[], None] = lambda: None) -> Store:
         lock.watch()
         database = Database(path, engine, beat=beat, check=lock.verify)
         cleanup.callback(database.close)
-        return Store(database, warnings, cleanup.pop_all())
+        return Store(database, lock, warnings, cleanup.pop_all())
 
 
 def open_beside(url: str) -> Database:

@@ -12,9 +12,7 @@ SHORTEST, USUAL, LONGEST = 40.0, 60.0, 3600.0
 """Seconds that the story may take. Processes really start and die in it, which can't be hurried."""
 
 
-def main(
-    *, language: str = "en", keep: bool = False, port: int | None = None, seconds: float | None = None
-) -> int:
+def main(*, language: str = "en", keep: bool = False, port: int | None = None, seconds: float | None = None) -> int:
     """Play it; returns the exit code: 0 when every change was told. Raises WatcherError when it can't be played.
 
     `port` is the health page's (None: any free one); `keep` leaves everything running until Ctrl-C.

@@ -1,183 +1,207 @@
-"""Plays the story: waits for its moments, breaks what has to break, and shows what arrives."""
+"""Plays the story: waits for its moments, breaks what has to break, and sums up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
-from watcher.errors import StoreError, WatcherError
-from watcher.i18n import translator
-from watcher.insight.progress import progress_percent
-from watcher.models import Snapshot
-from watcher.notifier.render import render
+from watcher.errors import WatcherError
 from watcher.simulator.demo import story
-from watcher.simulator.demo.screen import Row, Screen, View, screen
+from watcher.simulator.demo.looking import Looker, Mood
+from watcher.simulator.demo.screen import Screen, screen
 from watcher.simulator.demo.stage import PATIENCE, Stage, stage
-from watcher.simulator.demo.tally import Message, Tally, count, on_story_time, read
+from watcher.simulator.demo.tally import Tally, count
 
-SHOWN_EVERY = 0.2
+AROUND = 8.0
+"""Seconds before and after the story itself: processes start and end."""
+
 LAST_WAIT = 15.0
 """Seconds after the story's end in which what is still under way may arrive."""
 
-INTRODUCTION = """\
-Four tunings live a day in {span}: each second is {minutes:g} minutes, and all times below are the story's.
-Only CLOVA Studio is simulated, in a process of its own. The watcher, its store, HTTP and the kill are real.
-You read what the channel `team` really received.
-"""
-_NOT_YET = {"ko": "Korean", "ja": "Japanese"}
+LOOK_EVERY = 3 * story.MINUTE
+"""How often the watcher looks, in story seconds."""
+
+LATER = {"ja": "Japanese", "ko": "Korean"}
 
 
 async def perform(*, language: str, keep: bool, port: int, seconds: float) -> int:
     """The whole demo; returns the exit code. Ctrl-C ends it at any moment, and nothing stays behind."""
-    stopped = _stop_signals()
-    speed = story.END / (seconds - 8.0)
-    with screen() as shown:
-        _introduce(shown, language, speed, seconds)
-        async with stage(speed, pace=180.0 / speed, port=port) as running:
-            show = _Show(running, shown, language)
-            code = await _until(stopped, show.play())
-            if code is None:
-                return 128 + stopped.number
-            if keep:
-                _say_where(running, shown)
-                await stopped.event.wait()
-            return code
+    stop = _Stop()
+    speed = story.END / (seconds - AROUND)
+    async with stage(speed, LOOK_EVERY / speed, port) as running:
+        with screen() as shown:
+            _introduce(shown, language, speed, seconds)
+            code = await _unless(stop, _play(running, shown, language))
+        if code is None:
+            return 128 + stop.number
+        if keep:
+            _say_where(running, shown)
+            await stop.asked.wait()
+        return code
 
 
 class _Stop:
-    """Which signal asked to stop."""
+    """Whether a signal asked to stop, and which. A second one changes nothing: the end is under way."""
 
     def __init__(self) -> None:
-        self.event = asyncio.Event()
+        self.asked = asyncio.Event()
         self.number = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._ask, number)
 
-    def __call__(self, number: int) -> None:
+    def _ask(self, number: int) -> None:
         self.number = self.number or number
-        self.event.set()
+        self.asked.set()
 
 
-def _stop_signals() -> _Stop:
-    stop = _Stop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
-    return stop
-
-
-async def _until(stopped: _Stop, playing: object) -> int | None:
+async def _unless(stop: _Stop, playing: Coroutine[Any, Any, int]) -> int | None:
     """The play's exit code; None when a signal came first."""
-    assert asyncio.iscoroutine(playing)  # noqa: S101 - how it is called
-    play = asyncio.create_task(playing)
-    stop = asyncio.create_task(stopped.event.wait())
-    await asyncio.wait([play, stop], return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
+    play, asked = asyncio.create_task(playing), asyncio.create_task(stop.asked.wait())
+    await asyncio.wait([play, asked], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
     if play.done():
-        return int(play.result())
+        return play.result()
     play.cancel()
     with contextlib.suppress(asyncio.CancelledError, WatcherError):
         await play
     return None
 
 
+async def _play(running: Stage, shown: Screen, language: str) -> int:
+    """Returns 0 when every change was told, else 1."""
+    await running.start_simulator()
+    await running.start_watcher()
+    await _first_message(running)
+    show = _Show(running, Looker(running, shown, await running.play(), language))
+    looking = asyncio.create_task(show.looker.run())
+    acting = asyncio.create_task(show.acts())
+    try:
+        await asyncio.wait([looking, acting], return_when=asyncio.FIRST_COMPLETED)
+        if looking.done():
+            looking.result()
+        tally = acting.result()
+    finally:
+        await _cancel(looking, acting)
+    _sum_up(shown, tally)
+    return 0 if tally.good else 1
+
+
+async def _first_message(running: Stage) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not running.receiver.accepted:
+        running.check()
+        if time.monotonic() > deadline:
+            raise WatcherError("the watcher said nothing", running.last_words())
+        await asyncio.sleep(0.05)
+
+
 class _Show:
-    """One performance."""
+    """The acts of the story."""
 
-    def __init__(self, stage: Stage, shown: Screen, language: str) -> None:
-        self._stage, self._screen, self._language = stage, shown, language
-        self._clock: story.Clock | None = None
-        self._messages: list[Message] = []
-        self._icons: dict[str, str] = {}
-        self._truth: dict[str, str] = {}
-        self._reading: object | None = None
-        self._watcher, self._watcher_well = "starts", True
-        self._channel, self._channel_well = "answers", True
+    def __init__(self, running: Stage, looker: Looker) -> None:
+        self._stage, self.looker = running, looker
 
-    async def play(self) -> int:
-        """Returns 0 when every change was told, else 1."""
-        await self._stage.start_simulator()
-        await self._stage.start_watcher()
-        await self._first_message()
-        self._clock = await self._stage.play()
-        self._watcher = "runs"
-        self._collect()
-        looking = asyncio.create_task(self._look())
-        try:
-            await self._acts(looking)
-            tally = await self._last_messages(looking)
-        finally:
-            looking.cancel()
-            self._close_reader()
-        return self._sum_up(tally)
-
-    async def _acts(self, looking: asyncio.Task[None]) -> None:
+    async def acts(self) -> Tally:
+        """From nine o'clock to the end."""
         for at, act in (
             (story.CHANNEL_FALLS, self._channel_falls),
             (story.CHANNEL_RETURNS, self._channel_returns),
             (story.KILLED, self._kill),
             (story.STARTED_AGAIN, self._start_again),
         ):
-            await self._wait_for(at, looking)
+            await self._until(at)
             await act()
-        await self._wait_for(story.END, looking)
+        await self._until(story.END)
+        return await self._count()
+
+    async def _until(self, at: float) -> None:
+        await asyncio.sleep(max(0.0, (at - self.looker.clock.story(datetime.now(UTC))) / self.looker.clock.speed))
 
     async def _channel_falls(self) -> None:
         self._stage.receiver.behave(status=503, retry_after=1)
-        self._channel, self._channel_well = "answers 503", False
-        self._tell("The channel goes down: it answers every message with 503 from now on.")
+        self.looker.channel = Mood("answers 503", well=False)
+        self._tell("The channel goes down: from now on it answers every message with 503.")
 
     async def _channel_returns(self) -> None:
-        self._tell("The channel works again. What waited arrives now, late but in order:")
+        self._tell("The channel works again. What waited comes now, late; each tuning's in order:")
         self._stage.receiver.behave()
-        self._channel, self._channel_well = "answers", True
+        self.looker.channel = Mood("answers")
 
     async def _kill(self) -> None:
         await self._stage.kill_watcher()
-        self._watcher, self._watcher_well = "killed", False
-        self._tell("The watcher is killed with SIGKILL. The trainings go on, and nobody looks.")
+        self.looker.watcher = Mood("killed", well=False)
+        self._tell("kill -9: the watcher is dead at once. The trainings go on, and nobody looks.")
 
     async def _start_again(self) -> None:
         await self._stage.start_watcher()
-        self._watcher, self._watcher_well = "starts again", True
-        self._tell("The watcher is started again. It compares with its store, and tells what it missed:")
+        self.looker.watcher = Mood("starts again", well=False)
+        self._tell("The watcher is started again. It finds out what it missed, and when that can have been:")
 
-    # ── looking ──
+    def _tell(self, text: str) -> None:
+        self.looker.take()
+        self.looker.screen.tell(self.looker.time(datetime.now(UTC)), text)
 
-    async def _look(self) -> None:
-        """Shows what arrives and how things are, until cancelled."""
+    async def _count(self) -> Tally:
+        """What the simulator has played by now, against what has arrived; the last messages get some time."""
+        played = story.played(self.looker.clock.story(datetime.now(UTC)))
+        deadline = time.monotonic() + LAST_WAIT
         while True:
-            self._stage.check()
-            self._truth = dict((await self._stage.simulator())["tasks"])
-            self._collect()
-            self._screen.show(self._view(await asyncio.to_thread(self._snapshots)))
-            await asyncio.sleep(SHOWN_EVERY)
+            self.looker.take()
+            tally = count(played, self.looker.messages, self.looker.clock)
+            if not tally.lost or time.monotonic() > deadline:
+                return tally
+            await asyncio.sleep(0.1)
 
-    def _collect(self) -> None:
-        """Takes over what arrived since the last time."""
-        messages = read(self._stage.entries(), self._stage.signed)
-        for message in messages[len(self._messages) :]:
-            self._show_message(message)
-        self._messages = messages
-        if self._watcher == "starts again" and messages and messages[-1].event.window.before > self._restarted:
-            self._watcher = "runs"
 
-    def _show_message(self, message: Message) -> None:
-        clock = self._started_clock
-        event = on_story_time(message.event, clock)
-        shown = render(
-            event, kind="chat", language=self._language, timezone=story.ZONE, now=clock.face(message.arrived)
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _introduce(shown: Screen, language: str, speed: float, seconds: float) -> None:
+    for line in (
+        f"Four tunings live a day in {seconds:.0f} s. Times are the story's: one second is {speed / 60:.0f} minutes.",
+        "Only CLOVA Studio is simulated. The watcher, its store, the HTTP and the kill are real,",
+        "and every message stands here because a channel received it.",
+    ):
+        shown.tell("", line)
+    if language in LATER:
+        shown.tell("", f"Messages come in English in this version; {LATER[language]} comes later.")
+    shown.tell("", "")
+
+
+def _sum_up(shown: Screen, tally: Tally) -> None:
+    shown.tell("", "")
+    shown.tell("", f"{tally}.")
+    by_channel = tally.late_by_channel
+    if tally.late:
+        shown.tell(
+            "", f"Late: {by_channel} waited for the channel, {tally.late - by_channel} for the watcher's return."
         )
-        if event.task is not None:
-            self._icons[event.task] = self._icons.get(event.task, "") + shown.title[:1]
-        self._screen.message(self._time(message.arrived), shown.title, shown.body.splitlines())
+    for change in tally.lost:
+        shown.tell("", f"✖ lost: {change.event} of {story.NAMES[change.task]}")
+    for message in tally.invented:
+        shown.tell("", f"✖ nobody played this: {message.event.type} of {message.event.task}")
+    if tally.unsigned:
+        shown.tell("", f"✖ messages without a good signature: {tally.unsigned}")
+    if tally.good:
+        shown.tell("", "Your own: watcher init && watcher check --online && watcher run")
 
-    def _view(self, snapshots: dict[str, Snapshot]) -> View:
-        rows = tuple(self._row(tuning, snapshots.get(tuning.id)) for tuning in story.TUNINGS)
-        clock = self._time(datetime.now(UTC))
-        return View(clock, self._watcher, self._watcher_well, self._channel, self._channel_well, rows)
 
-    def _row(self, tuning: story.Tuning, seen: Snapshot | None) -> Row:
-        status, percent = (seen.status, progress_percent(seen.fields)) if seen else ("", None)
-        return Row(tuning.name, self._truth.get(tuning.id, ""), status, percent, self._icons.get(tuning.id, ""))
+def _say_where(running: Stage, shown: Screen) -> None:
+    url = running.health_url()
+    for line in (
+        "",
+        "Everything is still running; Ctrl-C ends it.",
+        f"Health:   curl {url}/healthz",
+        f"Metrics:  curl {url}/metrics",
+        f"Tasks:    watcher status --config {running.config}",
+        f"Proof:    watcher prove 01234567 --config {running.config}",
+    ):
+        shown.tell("", line)

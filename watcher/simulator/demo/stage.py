@@ -42,6 +42,7 @@ class Stage:
         self.signed: dict[int, bool] = {}
         self.config = folder / "watcher.yaml"
         self.store = folder / "watcher.db"
+        self.started = self.created
         self._speed, self._pace, self._port = speed, pace, port
         self._secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
         self._simulator: asyncio.subprocess.Process | None = None
@@ -85,6 +86,7 @@ class Stage:
             url = f"{self.receiver.base_url}/hooks/{story.CHANNEL}"
             given = (self.simulator_url, url, self._secret, str(self.store), self._port, self._pace)
             self.config.write_text(yaml.safe_dump(dict(story.configuration(*given))), "utf-8")
+        self.started = datetime.now(UTC)
         with self._log.open("ab") as log:
             self._daemon = await _start("watcher", "run", "--config", str(self.config), stdout=log, stderr=log)
 
@@ -95,21 +97,16 @@ class Stage:
             await self._daemon.wait()
             self._daemon = None
 
-    async def stop_watcher(self) -> int:
-        """SIGTERM, as in real life; returns its exit code."""
-        if self._daemon is None:
-            return 0
-        self._daemon.terminate()
-        code = await asyncio.wait_for(self._daemon.wait(), PATIENCE)
-        self._daemon = None
-        return code
-
     def check(self) -> None:
         """Raises WatcherError when a process ended that nobody killed."""
         if self._simulator is not None and self._simulator.returncode is not None:
             raise WatcherError("the simulator ended unexpectedly", _last_lines(self.folder / "simulator.log"))
         if self._daemon is not None and self._daemon.returncode is not None:
             raise WatcherError("the watcher ended unexpectedly", _last_lines(self._log))
+
+    def last_words(self) -> str:
+        """The end of what the watcher logged, as a hint."""
+        return _last_lines(self._log)
 
     def health_url(self) -> str:
         """Where the running watcher answers, as it has logged."""

@@ -21,7 +21,7 @@ END = 10.4 * HOUR
 """How long the day is."""
 
 CHANNEL_FALLS, CHANNEL_RETURNS = 1.6 * HOUR, 3.6 * HOUR
-KILLED, STARTED_AGAIN = 5.0 * HOUR, 5.75 * HOUR
+KILLED, STARTED_AGAIN = 5.0 * HOUR, 6.5 * HOUR
 LATE_AFTER = 36 * MINUTE
 """A change that is told later than this counts as late."""
 

@@ -1,0 +1,545 @@
+"""The running daemon as its users meet it: started, stopped, paused, starved and started again, as a real process."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import Hook, Upstream, Watcher, ask, hook_settings, serving, until, watching
+from tests.support.http import free_port
+
+TASK, OTHER = "czf9fbky", "oi55o2ej"
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+
+@dataclass
+class Stage:
+    """A fake upstream with two waiting tasks, a receiver, and a daemon that isn't started yet."""
+
+    folder: Path
+    upstream: Upstream
+    hook: Hook
+    watcher: Watcher
+
+    def first_sight(self) -> None:
+        """Start, and wait until both tasks and the start itself were told."""
+        self.watcher.start_ready()
+        self.until_told("watcher.started")
+
+    def until_told(self, type_: str, task: str | None = None, *, count: int = 1, seconds: float = 20.0) -> Any:
+        """The last receipt once there are `count` of this type."""
+        until(
+            lambda: len(self.hook.got(type_, task)) >= count,
+            f"{type_} of {task}; told: {self.hook.types()}; it said: {self.watcher.said()[-1500:]}",
+            seconds,
+        )
+        return self.hook.got(type_, task)[-1]
+
+
+@contextmanager
+def staged(folder: Path, *, tasks: tuple[Any, ...] = (TASK, OTHER), **settings: Any) -> Iterator[Stage]:
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        upstream = Upstream(folder, tasks)
+        stack.enter_context(serving(upstream))
+        hook = Hook(folder)
+        stack.enter_context(serving(hook))
+        channels = {"hook": hook_settings(hook)} | settings.pop("channels", {})
+        watcher = stack.enter_context(watching(folder, upstream, [TASK, OTHER], channels, **settings))
+        yield Stage(folder, upstream, hook, watcher)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path) as made:
+        yield made
+
+
+def error_lines(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith(("Error: ", "Try: "))]
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_0(number: signal.Signals, stage: Stage) -> None:
+    stage.first_sight()
+    assert stage.watcher.stop(number, seconds=8) == 0
+    assert "Traceback" not in stage.watcher.said()
+    assert stage.watcher.lines("watcher.stopped")
+
+
+def test_a_stop_while_a_receiver_hangs_records_the_try_as_unknown_and_the_next_process_repeats_it(stage: Stage) -> None:
+    stage.first_sight()
+    stage.hook.behave(mode="hang")
+    stage.upstream.set(TASK, status="RUNNING")
+    until(lambda: stage.hook.got("task.started", accepted=False), "the message is on its way")
+    began = time.monotonic()
+    assert stage.watcher.stop(seconds=8) == 0
+    assert time.monotonic() - began < 8
+    (event,) = stage.watcher.events("task.started")
+    tries = "SELECT d.state, a.result, a.ended FROM deliveries d JOIN attempts a ON a.delivery_id = d.id"
+    ((state, result, ended),) = stage.watcher.query(f"{tries} WHERE d.event_id = ?", event["id"])
+    assert (state, result) == ("waiting", "unknown")
+    assert ended is not None
+
+    stage.hook.behave()
+    stage.watcher.start()
+    told = stage.until_told("task.started", TASK)
+    assert {copy.delivery for copy in stage.hook.got("task.started", accepted=False)} == {told.delivery}
+
+
+def test_a_stop_under_load_leaves_no_try_without_an_outcome(stage: Stage) -> None:
+    """Sends end, are claimed and are recorded all the time while the stop begins."""
+    tasks = [f"busy{number:04d}" for number in range(12)]
+    for task in tasks:
+        stage.upstream.control(create={"id": task})
+    stage.watcher.write(tasks=tasks)
+    for turn in range(4):
+        stage.hook.behave(delay=0.05)
+        stage.watcher.start_ready()
+        for status in ("RUNNING", "WAIT") * 2:
+            for task in tasks:
+                stage.upstream.set(task, status=status)
+        assert stage.watcher.stop() == 0
+        left = stage.watcher.query("SELECT id, state, attempts FROM deliveries WHERE state = 'sending'")
+        open_ = stage.watcher.query("SELECT delivery_id, number FROM attempts WHERE result IS NULL")
+        assert (turn, left, open_) == (turn, [], [])
+    stage.hook.behave()
+    stage.watcher.start_ready()
+    until(lambda: stage.watcher.unfinished() == 0, "all is told")
+    copies = [receipt.event for receipt in stage.hook.got()]
+    assert set(copies) == {event["id"] for event in stage.watcher.events()}
+
+
+# One store, one daemon.
+
+
+def test_a_second_daemon_on_the_same_store_is_refused_also_through_a_symlink(stage: Stage, tmp_path: Path) -> None:
+    stage.first_sight()
+    link = tmp_path / "elsewhere.db"
+    link.symlink_to(stage.watcher.store)
+    for store in (stage.watcher.store, link):
+        stage.watcher.environment["WATCHER_STORE"] = f"sqlite:///{store}"
+        refused = stage.watcher.run("run")
+        assert refused.returncode == 1
+        first, second = error_lines(refused.stderr)
+        assert first.startswith(f"Error: The store {stage.watcher.store} is held by process ")
+        assert second.startswith("Try: ")
+        assert "Traceback" not in refused.stderr
+    assert stage.watcher.process is not None
+    assert stage.watcher.process.poll() is None
+
+
+def test_a_port_in_use_is_one_error_and_what_to_try(stage: Stage) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        stage.watcher.write(http={"port": port})
+        refused = stage.watcher.run("run")
+    assert refused.returncode == 1
+    first, second = error_lines(refused.stderr)
+    assert str(port) in first
+    assert second.startswith("Try: ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_wrong_configuration_ends_with_exit_2_and_touches_nothing(stage: Stage) -> None:
+    stage.watcher.write(chanels={}, poll={"interval": "soon"})
+    before = sorted(path.name for path in stage.folder.iterdir())
+    refused = stage.watcher.run("run")
+    assert refused.returncode == 2
+    assert "chanels" in refused.stderr
+    assert "poll.interval" in refused.stderr
+    assert sorted(path.name for path in stage.folder.iterdir()) == before
+    assert stage.upstream.log() == []
+    assert stage.hook.got(accepted=False) == []
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_database_that_is_taken_away_ends_the_daemon_with_exit_1(how: str, stage: Stage) -> None:
+    stage.first_sight()
+    if how == "replaced":
+        shutil.copy(stage.watcher.store, stage.folder / "copy.db")
+        (stage.folder / "copy.db").replace(stage.watcher.store)
+    else:
+        stage.watcher.store.unlink()
+    assert stage.watcher.ended(15) == 1
+    assert "deleted or replaced" in stage.watcher.said()
+    assert "Traceback" not in stage.watcher.said()
+
+
+# A disk that takes nothing.
+
+in_its_own_mounts = pytest.mark.skipif(
+    not IN_CI and (os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0),
+    reason="needs root and unshare -m",
+)
+
+
+def _mounted(folder: Path, *mounts: str) -> tuple[str, ...]:
+    """A command line in front of the daemon: it lives among these mounts, and nobody else does."""
+    script = "; ".join([*mounts, f"cd {folder}", 'exec "$@"'])
+    return ("unshare", "-m", "--propagation", "private", "sh", "-ec", script, "sh")
+
+
+@in_its_own_mounts
+def test_a_full_disk_is_said_and_survived_and_all_is_told_when_there_is_space_again(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    wrapper = _mounted(tmp_path, f"mount -t tmpfs -o size=1m none {disk}")
+    store = f"sqlite:///{disk}/watcher.db"
+    with staged(tmp_path, wrapper=wrapper, store=store, http={"port": 0}) as stage:
+        stage.first_sight()
+        assert stage.watcher.process is not None
+        # The disk as the daemon sees it.
+        seen = Path(f"/proc/{stage.watcher.process.pid}/root{disk}")
+        ballast = seen / "ballast"
+        _fill(ballast)
+        stage.upstream.set(TASK, status="RUNNING")
+        stage.watcher.until_said("store.stalled")
+        until(lambda: "store-stalled" in ask(f"{stage.watcher.url}/healthz")[1], "the condition is shown")
+        assert ask(f"{stage.watcher.url}/healthz")[0] == 200
+        stage.upstream.set(OTHER, status="FAILED", statusInfo={"failureReason": "clops.error"})
+        lasting = len(stage.watcher.said())
+        time.sleep(3)  # long enough for anything that would be sent or said endlessly
+        assert stage.watcher.process.poll() is None
+        assert stage.hook.got("task.started", accepted=False) == []
+        assert len(stage.watcher.said()) - lasting < 3000
+
+        ballast.unlink()
+        stage.until_told("task.started", TASK)
+        stage.until_told("task.failed", OTHER)
+        until(lambda: ask(f"{stage.watcher.url}/healthz")[1] == '{"status":"ok","conditions":[]}', "all is well", 15)
+        assert stage.watcher.stop() == 0
+        assert len(stage.hook.got("task.started", accepted=False)) == 1
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+@in_its_own_mounts
+def test_a_store_on_a_read_only_disk_is_one_error_and_what_to_try(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounts = (f"mount -t tmpfs none {disk}", f"mount -o remount,ro {disk}")
+    with staged(tmp_path, wrapper=_mounted(tmp_path, *mounts), store=f"sqlite:///{disk}/watcher.db") as stage:
+        stage.watcher.start()
+        assert stage.watcher.ended() == 1
+        first, second = error_lines(stage.watcher.said())
+        assert str(disk) in first
+        assert second.startswith("Try: ")
+
+
+# Restarts.
+
+
+def test_a_restart_repeats_nothing_and_makes_nothing(stage: Stage) -> None:
+    stage.first_sight()
+    stage.upstream.set(TASK, status="RUNNING", statusInfo={"currStep": 60, "totalTrainSteps": 100})
+    stage.until_told("task.progress", TASK)
+    before = stage.hook.got()
+    for turn in (1, 2):
+        assert stage.watcher.stop() == 0
+        stage.watcher.start_ready()
+        stage.until_told("watcher.started", count=turn + 1)
+        asked = len(stage.upstream.log())
+        until(lambda asked=asked: len(stage.upstream.log()) > asked + 6, "everything was looked at again")
+    news = stage.hook.got()[len(before) :]
+    assert [receipt.type for receipt in news] == ["watcher.started", "watcher.started"]
+    assert [receipt.data["notable"] for receipt in stage.hook.got("watcher.started")] == [True, False, False]
+
+
+def test_the_backlog_of_a_removed_channel_is_parked_and_goes_on_when_its_name_returns(stage: Stage) -> None:
+    stage.first_sight()
+    channels = stage.watcher.settings["channels"]
+    stage.hook.behave(status=503)
+    stage.upstream.set(TASK, status="RUNNING")
+    until(lambda: stage.hook.got("task.started", accepted=False), "it was tried")
+    assert stage.watcher.stop() == 0
+    stage.watcher.write(channels={"console": "console://"})
+    stage.watcher.start_ready()
+    (parked,) = stage.watcher.query("SELECT state FROM deliveries WHERE state <> 'delivered' AND channel = 'hook'")
+    assert parked == ("parked",)
+    assert stage.watcher.stop() == 0
+
+    stage.hook.behave()
+    stage.watcher.write(channels=channels)
+    stage.watcher.start_ready()
+    stage.until_told("task.started", TASK)
+    assert len({copy.delivery for copy in stage.hook.got("task.started", accepted=False)}) == 1
+
+
+def test_what_is_redelivered_beside_the_running_daemon_goes_out_within_two_seconds(stage: Stage) -> None:
+    stage.first_sight()
+    stage.hook.behave(status=422)
+    stage.upstream.set(TASK, status="RUNNING")
+    stage.watcher.until_said("delivery.refused")
+    (refused,) = json.loads(stage.watcher.run("deliveries", "--failed", "--json").stdout)["items"]
+    stage.hook.behave()
+    done = stage.watcher.run("redeliver", refused["id"])
+    returned = time.monotonic()
+    assert done.returncode == 0, done.stderr
+    told = stage.until_told("task.started", TASK, seconds=10)
+    assert time.monotonic() - returned < 2.0
+    assert told.delivery == refused["id"]
+
+
+# The upstream in trouble.
+
+GARBAGE = ("html", "html_502", "truncated", "wrong_id", "empty", "garbage", "no_status", "no_result", "envelope_50000")
+
+
+def test_gateway_garbage_makes_no_task_event_and_is_told_as_unreachable_and_recovered_once(tmp_path: Path) -> None:
+    with staged(tmp_path, rules={"unreachable_after": "2s"}) as stage:
+        stage.first_sight()
+        for kind in GARBAGE:
+            asked = len(stage.upstream.log())
+            stage.upstream.control(clear_faults=True, fault={"kind": kind})
+            until(lambda kind=kind, asked=asked: _outcomes(stage, kind, asked) >= 1, f"{kind} was answered", 30)
+        told = stage.until_told("account.unreachable", seconds=30)
+        assert told.data["window"]["after"] is not None
+        stage.upstream.control(clear_faults=True)
+        stage.until_told("account.recovered", seconds=30)
+        stage.upstream.set(TASK, status="RUNNING")
+        stage.until_told("task.started", TASK)
+        types = [receipt.type for receipt in stage.hook.got()]
+        assert sorted(types) == sorted(
+            ["task.discovered"] * 2 + ["watcher.started", "account.unreachable", "account.recovered", "task.started"]
+        )
+
+
+def _outcomes(stage: Stage, kind: str, since: int) -> int:
+    return sum(entry["outcome"] == kind for entry in stage.upstream.log()[since:])
+
+
+# The wall clock. faketime's library stands between the daemon and the clock; its monotonic clock stays true.
+
+FAKETIME = [*glob.glob("/usr/lib*/**/faketime/libfaketimeMT.so.1", recursive=True), os.environ.get("FAKETIME_LIB", "")]
+HOUR, YEAR = 3600, 365 * 86400
+
+
+@pytest.mark.skipif(not FAKETIME[0] and not IN_CI, reason="libfaketime is missing: make test-deps")
+def test_whatever_the_wall_clock_does_it_goes_on_watching_and_telling(stage: Stage) -> None:
+    assert FAKETIME[0], "libfaketime is missing: make test-deps"
+    clock = stage.folder / "clock"
+    clock.write_text("+0")
+    stage.watcher.environment |= {
+        "LD_PRELOAD": FAKETIME[0],
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    stage.first_sight()
+    moves = [("+", HOUR, "RUNNING"), ("-", HOUR, "FAILED"), ("+", YEAR, "WAIT"), ("-", YEAR, "RUNNING")]
+    for turn, (sign, seconds, status) in enumerate(moves, start=1):
+        stage.hook.behave(status=503)
+        stage.upstream.set(OTHER, status="RUNNING" if turn % 2 else "WAIT")
+        until(lambda: stage.hook.got(task=OTHER, accepted=False)[-1].status == 503, "a message waits for its next try")
+        clock.write_text(f"{sign}{seconds}")
+        until(lambda turn=turn: len(stage.watcher.lines("clock.jumped")) == turn, "the jump was noticed", 5)
+        stage.hook.behave()
+        stage.upstream.set(TASK, status=status)
+        until(lambda turn=turn: len(stage.hook.got(task=TASK)) == turn + 1, f"{status} is told", 8)
+        until(lambda turn=turn: len(stage.hook.got(task=OTHER)) == turn + 1, "what waited is told", 8)
+        data = stage.hook.got(task=TASK)[-1].data
+        assert data["clock_stepped"] is True
+        assert data["window"]["after"] <= data["window"]["before"]
+    assert "watcher.gap" not in stage.hook.types()
+    assert stage.watcher.stop() == 0
+    assert [int(receipt.event) for receipt in stage.hook.got(task=TASK)] == sorted(
+        {int(receipt.event) for receipt in stage.hook.got(task=TASK)}
+    )
+
+
+# What the daemon says of itself.
+
+
+def test_health_readiness_and_metrics_of_the_running_daemon(tmp_path: Path) -> None:
+    with staged(tmp_path, http={"port": free_port()}) as stage:
+        stage.upstream.control(fault={"kind": "slow", "delay": 1.5})
+        stage.watcher.start_ready()
+        url = stage.watcher.url
+        assert ask(f"{url}/readyz")[0] == 503  # the first poll hasn't ended
+        assert ask(f"{url}/healthz") == (200, '{"status":"ok","conditions":[]}')
+        until(lambda: ask(f"{url}/readyz")[0] == 200, "ready", 15)
+        stage.upstream.control(clear_faults=True)
+        stage.until_told("watcher.started")
+
+        def metrics() -> str:
+            return ask(f"{url}/metrics")[1]
+
+        until(lambda: 'watcher_deliveries{channel="hook",state="delivered"} 3.0' in metrics(), metrics(), 15)
+        assert 'watcher_tasks{account="main",status="WAIT"} 2.0' in metrics()
+        names = {line.split("{")[0].split(" ")[0] for line in metrics().splitlines() if line[0] != "#"}
+        assert {name for name in names if not name.startswith("watcher_")} == set()
+        assert ask(f"{url}/metrics", Host="example.com")[0] == 421
+        healthy = stage.watcher.run("health")
+        assert (healthy.returncode, healthy.stderr) == (0, "")
+
+
+def test_health_works_without_a_port(stage: Stage) -> None:
+    unborn = stage.watcher.run("health")
+    assert unborn.returncode == 1
+    stage.first_sight()
+    healthy = stage.watcher.run("health")
+    assert (healthy.returncode, healthy.stdout[:8]) == (0, "healthy:"), healthy
+    listening = subprocess.run(
+        [sys.executable, "-c", _LISTENING, str(stage.watcher.process.pid)],  # type: ignore[union-attr]
+        capture_output=True,
+        text=True,
+    )
+    assert listening.stdout.strip() == "0"
+
+
+_LISTENING = """
+import os, re, sys
+own = {os.readlink(f"/proc/{sys.argv[1]}/fd/{fd}") for fd in os.listdir(f"/proc/{sys.argv[1]}/fd")}
+rows = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}").readlines()[1:]]
+print(sum(row[3] == "0A" and f"socket:[{row[9]}]" in own for row in rows))
+"""
+
+
+# Long waits: the stories, each with a daemon of its own, and the test that tells them.
+
+
+def _a_channel_that_fails(folder: Path) -> None:
+    """A channel is failing after three failed tries over at least a minute; the other channel hears of it, and of the
+    end of it, once; what waited arrives."""
+    with staged(folder) as stage, ExitStack() as stack:
+        good = Hook(folder, "good")
+        stack.enter_context(serving(good))
+        stage.watcher.write(channels={"bad": hook_settings(stage.hook), "good": hook_settings(good)})
+        stage.hook.behave(status=503)
+        began = time.monotonic()
+        stage.watcher.start_ready()
+        until(lambda: good.got("channel.failing"), f"channel.failing: {stage.watcher.said()[-2000:]}", 110)
+        assert time.monotonic() - began > 59
+        (told,) = good.got("channel.failing")
+        assert told.data["channel"] == "bad"
+        stage.hook.behave()
+        assert stage.watcher.stop() == 0
+        stage.watcher.start_ready()  # so that nobody waits for the next of its tries
+        until(lambda: stage.watcher.unfinished() == 0, "the backlog is told", 60)
+        assert len(good.got("channel.recovered")) == 1
+        assert len(good.got("channel.failing")) == 1
+        assert [receipt.type for receipt in stage.hook.got() if receipt.type.startswith("channel.")] == []
+        assert sorted(stage.hook.types(TASK)) == ["task.discovered"]
+
+
+def _a_pause(folder: Path) -> None:
+    """SIGSTOP for longer than a gap needs: exactly one watcher.gap, that speaks of that time and of what it hid."""
+    with staged(folder) as stage:
+        stage.first_sight()
+        assert stage.watcher.process is not None
+        stopped = datetime.now(UTC)
+        stage.watcher.process.send_signal(signal.SIGSTOP)
+        time.sleep(11)
+        stage.upstream.set(TASK, status="RUNNING")
+        time.sleep(12)
+        stage.watcher.process.send_signal(signal.SIGCONT)
+        went_on = datetime.now(UTC)
+        gap = stage.until_told("watcher.gap")
+        _speaks_of(gap.data["window"], stopped, went_on)
+        assert gap.data["count"] == 1
+        _speaks_of(stage.until_told("task.started", TASK).data["window"], stopped, went_on)
+        asked = len(stage.upstream.log())
+        until(lambda: len(stage.upstream.log()) > asked + 20, "it goes on looking")
+        assert len(stage.hook.got("watcher.gap")) == 1
+
+
+def _a_change_while_down(folder: Path) -> None:
+    """Killed, and started again later: the change is told with an honest window, and so is the gap."""
+    with staged(folder) as stage:
+        stage.first_sight()
+        stage.upstream.set(OTHER, status="RUNNING")
+        stage.until_told("task.started", OTHER)
+        stage.watcher.kill()
+        killed = datetime.now(UTC)
+        time.sleep(6)
+        failed = {"failureReason": "file.encoding", "message": "Unsupported charset"}
+        stage.upstream.set(TASK, status="FAILED", statusInfo=failed)
+        changed = datetime.now(UTC)
+        time.sleep(20)
+        stage.watcher.start_ready()
+        started = datetime.now(UTC)
+        told = stage.until_told("task.failed", TASK)
+        window = told.data["window"]
+        # What was seen last is written at most 30 s late; never may the window begin after the kill.
+        assert _instant(window["after"]) <= killed < changed < _instant(window["before"])
+        assert _instant(window["after"]) > killed - timedelta(seconds=40)
+        assert told.data["failure"]["reason"] == "file.encoding"
+        assert (told.data["from"], told.data["to"]) == ("WAIT", "FAILED")
+        gap = stage.until_told("watcher.gap")
+        assert _instant(gap.data["window"]["after"]) <= killed
+        assert _instant(gap.data["window"]["before"]) <= started + timedelta(seconds=2)
+        assert gap.data["count"] == 1
+        assert stage.hook.types().count("watcher.gap") == 1
+
+
+def _a_refused_key(folder: Path) -> None:
+    """account.rejected comes once, over restarts too, and is over when the key works again."""
+    with staged(folder) as stage:
+        stage.first_sight()
+        stage.upstream.control(keys=["nv-another"])
+        told = stage.until_told("account.rejected", seconds=40)
+        assert "401" in told.data["reason"]
+        for turn in (2, 3):
+            assert stage.watcher.stop() == 0
+            asked = len(stage.upstream.log())
+            stage.watcher.start_ready()
+            until(lambda asked=asked: len(stage.upstream.log()) > asked, "it asks again after a start")
+            stage.until_told("watcher.started", count=turn)
+        time.sleep(11)  # two refusals ten seconds apart would be told by now
+        assert len(stage.hook.got("account.rejected")) == 1
+        assert stage.watcher.stop() == 0
+        stage.upstream.control(keys=[stage.watcher.settings["accounts"]["main"]["api_key"]])
+        stage.watcher.start_ready()
+        stage.until_told("account.recovered")
+        assert not [receipt for receipt in stage.hook.got() if receipt.type == "task.gone"]
+
+
+@pytest.mark.xdist_group("long waits")
+def test_stories_that_take_their_time(tmp_path: Path) -> None:
+    """At the same time, since each of them waits most of its own."""
+    stories = (_a_channel_that_fails, _a_pause, _a_change_while_down, _a_refused_key)
+    with ThreadPoolExecutor(len(stories)) as threads:
+        told = [threads.submit(story, tmp_path / story.__name__) for story in stories]
+    troubles = [trouble for each in told if (trouble := each.exception()) is not None]
+    if troubles:
+        raise BaseExceptionGroup("stories that went wrong", troubles)
+
+
+def _speaks_of(window: dict[str, str], after: datetime, before: datetime) -> None:
+    slack = timedelta(seconds=2)
+    assert after - slack <= _instant(window["after"]) <= after + slack, (window, after)
+    assert before - slack <= _instant(window["before"]) <= before + slack, (window, before)
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
