@@ -257,6 +257,7 @@ def test_health_is_what_the_last_sign_of_life_says(shell: Shell, store: Filled) 
 
 
 def test_a_watcher_that_stopped_a_moment_ago_is_not_healthy(shell: Shell) -> None:
+    shell.configure("tasks: [czf9fbky]\naccounts: {main: {api_key: nv-0123456789}}\n")
     with filled_store() as store:
         store.live()
     said = shell("health")
