@@ -53,9 +53,7 @@ def test_the_first_plan_spreads_tasks_over_half_their_interval(chance: float) ->
 # ── "A failed poll is repeated after interval x 2, x 4, ... with full jitter, at most 5 minutes" ──
 
 
-@pytest.mark.parametrize(
-    ("failures", "longest"), [(1, 60), (2, 120), (3, 240), (4, 300), (5, 300), (1000, 300)]
-)
+@pytest.mark.parametrize(("failures", "longest"), [(1, 60), (2, 120), (3, 240), (4, 300), (5, 300), (1000, 300)])
 @pytest.mark.parametrize("chance", CHANCES)
 def test_a_failed_poll_is_repeated_after_longer_and_longer_with_full_jitter(
     failures: int, longest: float, chance: float

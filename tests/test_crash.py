@@ -131,18 +131,10 @@ def _the_stage(folder: Path) -> Iterator[tuple[Upstream, Hook, Hook, Watcher]]:
 
 
 @pytest.mark.xdist_group("crash")
-@pytest.mark.parametrize(
-    "kills",
-    [
-        pytest.param(8, id="8 kills", marks=pytest.mark.skipif(IN_CI, reason="the long form runs")),
-        pytest.param(32, id="32 kills", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("kills", [32 if IN_CI else 8, pytest.param(120, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_the_watcher_loses_nothing_and_repeats_only_what_was_in_flight(
-    kills: int, tmp_path: Path, request: pytest.FixtureRequest
+    kills: int, tmp_path: Path
 ) -> None:
-    if kills > 10 and not IN_CI and "slow" not in request.config.option.markexpr:
-        pytest.skip("the long form: CI=true make test, or -m slow")
     seed = int(os.environ.get("SEED") or random.randrange(10**6))
     print(f"the same dice again: SEED={seed}")
     with _the_stage(tmp_path) as (upstream, steady, shaky, watcher):

@@ -83,7 +83,14 @@ def test_an_account_that_is_rejected_isnt_told_as_unreachable_too() -> None:
 
 
 def test_an_unreachable_account_whose_key_is_then_refused_tells_that_too_and_recovers_once() -> None:
-    polls: Polls = [(0, "failed"), (150, "failed"), (300, "failed"), (310, "rejected"), (320, "rejected"), (400, "good")]
+    polls: Polls = [
+        (0, "failed"),
+        (150, "failed"),
+        (300, "failed"),
+        (310, "rejected"),
+        (320, "rejected"),
+        (400, "good"),
+    ]
     assert polled(*polls)[1] == ["account.unreachable", "account.rejected", "account.recovered"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, update
 
-from tests.support.builders import at, draft, event, opened, settled, url
+from tests.support.builders import at, draft, event, opened, prepare, settled, url
 from watcher.errors import UsageError
 from watcher.models import Accepted, Delivery, Event, Outcome, Refused, Retry, TaskKey, Unknown
 from watcher.notifier.decide import decide
@@ -30,6 +30,7 @@ WEEK = 7 * 86400.0
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         yield store.database
 
@@ -47,7 +48,11 @@ def soon() -> datetime:
 
 
 def tell(
-    database: Database, *tasks: str, hearers: Sequence[str] = ("team",), uptime: float = 0.0, type_: str = "task.started"
+    database: Database,
+    *tasks: str,
+    hearers: Sequence[str] = ("team",),
+    uptime: float = 0.0,
+    type_: str = "task.started",
 ) -> list[Event]:
     """One event for each of these tasks, in this order."""
     drafts = [draft(type_, task=task) for task in tasks]
@@ -69,7 +74,9 @@ def turn(
     return list(result.claimed)
 
 
-def ended(delivery: Delivery, outcome: Outcome, *, uptime: float = 0.0, when: datetime | None = None) -> outbox.Finished:
+def ended(
+    delivery: Delivery, outcome: Outcome, *, uptime: float = 0.0, when: datetime | None = None
+) -> outbox.Finished:
     age = uptime - delivery.born
     decision = decide(outcome, attempts=delivery.attempts, age=age, give_up_after=WEEK, chance=1.0)
     return outbox.Finished(delivery, decision, when or datetime.now(tz=UTC))
@@ -570,7 +577,7 @@ def lane_over(database: Database) -> tuple[Lane, Gate]:
 async def until(condition: Callable[[], object]) -> None:
     """Poll a condition, for at most five seconds."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - polls a condition of another thread's
             await asyncio.sleep(0.01)
 
 

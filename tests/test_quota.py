@@ -8,11 +8,12 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.support.builders import at, opened
+from tests.support.builders import at, opened, prepare
 from tests.support.virtual import now, run_virtually
 from watcher.clova.quota import Pacer
 from watcher.errors import StoreStalled
@@ -68,7 +69,7 @@ async def _many(rate: float, count: int) -> list[float]:
 @pytest.mark.parametrize("rate", RATES)
 def test_queries_are_evenly_spaced_by_a_little_more_than_their_share(rate: float) -> None:
     moments = run_virtually(_many(rate, 50))
-    gaps = {round(b - a, 6) for a, b in zip(moments, moments[1:], strict=False)}
+    gaps = {round(b - a, 6) for a, b in pairwise(moments)}
     assert gaps == {round(61.2 / rate, 6)}
 
 
@@ -233,6 +234,7 @@ def test_no_minute_has_more_even_when_the_process_is_killed_again_and_again(tmp_
             await asyncio.sleep(chance.choice((0.0, 0.01, 1.0, 15.0)))  # and here it is killed
         return moments, numbers
 
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         moments, numbers = run_virtually(work(store.database))
     # A start waits a minute at most, so at one query a minute two may stand exactly 60 s apart.
@@ -251,6 +253,7 @@ def test_a_start_waits_for_the_end_of_the_block_at_most_a_minute_whatever_the_cl
         await pacer(30, Reservations(), wait).take()
         return now() - 1000
 
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         store.database.write_now(budget.reserve, "main", at(0), left, 1)
         wait = store.database.write_now(budget.reserved_for, "main", at(0))
@@ -258,11 +261,13 @@ def test_a_start_waits_for_the_end_of_the_block_at_most_a_minute_whatever_the_cl
 
 
 def test_an_account_that_never_asked_waits_for_nothing(tmp_path: Path) -> None:
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         assert store.database.write_now(budget.reserved_for, "new", at(0)) == 0.0
 
 
 def test_an_orderly_stop_gives_back_what_it_didnt_use(tmp_path: Path) -> None:
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         store.database.write_now(budget.reserve, "main", at(0), 10.0, 6)
         store.database.write_now(budget.release, "main", at(2))
@@ -270,6 +275,7 @@ def test_an_orderly_stop_gives_back_what_it_didnt_use(tmp_path: Path) -> None:
 
 
 def test_two_accounts_share_request_numbers_but_not_their_quota(tmp_path: Path) -> None:
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         first = store.database.write_now(budget.reserve, "main", at(0), 10.0, 6)
         other = store.database.write_now(budget.reserve, "other", at(0), 20.0, 6)

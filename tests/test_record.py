@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from tests.support.builders import KEY, at, draft, opened, seen, settled, url
+from tests.support.builders import KEY, at, draft, opened, prepare, seen, settled, url
 from watcher.errors import KeyRejected, UpstreamError
 from watcher.models import Event, Observation, Snapshot, TaskKey, Window
 from watcher.state import schema
@@ -24,6 +24,7 @@ from watcher.state.store import open_reader
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
+    prepare(tmp_path)
     with opened(tmp_path) as store:
         yield store.database
 
@@ -235,9 +236,7 @@ def test_a_task_that_was_never_seen_cant_be_gone(database: Database) -> None:
 
 def refused(database: Database, uptime: float, when: float, error: UpstreamError | None = None) -> list[Event]:
     error = error or KeyRejected("the key is refused", "issue a new key", status=401, code="40104")
-    _, recorded = database.write_now(
-        record_poll, settled(uptime=uptime), "main", "rejected", error, at(when), at(0)
-    )
+    _, recorded = database.write_now(record_poll, settled(uptime=uptime), "main", "rejected", error, at(when), at(0))
     return list(recorded.events)
 
 

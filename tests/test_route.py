@@ -158,9 +158,7 @@ CARETAKERS = ["account.rejected", "account.recovered", "channel.failing", "chann
 
 @pytest.mark.parametrize("type_", CARETAKERS)
 @pytest.mark.parametrize(("kind", "heard"), [("chat", True), ("mail", True), ("webhook", False)])
-def test_what_no_route_names_goes_to_every_chat_and_mail_channel(
-    kind: ChannelKind, heard: bool, type_: str
-) -> None:
+def test_what_no_route_names_goes_to_every_chat_and_mail_channel(kind: ChannelKind, heard: bool, type_: str) -> None:
     narrow = channel(("task.failed",), kind)
     assert hears(happened(type_), narrow) is heard
     assert hears(happened(type_), narrow, route("task.*", "team mail")) is heard

@@ -320,14 +320,18 @@ def test_a_store_that_is_deleted_or_replaced_under_the_daemon_is_lost(tmp_path: 
 # ── migrations ──
 
 
+def _partial(options: dict[str, Any]) -> str:
+    return str(options.get("sqlite_where"))
+
+
 def shape(path: Path) -> dict[str, Any]:
     engine = create_engine(f"sqlite:///{path}")
     look = inspect(engine)
     found = {
         table: (
-            [(c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in look.get_columns(table)],
+            [(c["name"], str(c["type"]), c["nullable"], c.get("primary_key")) for c in look.get_columns(table)],
             sorted(
-                (str(i["name"]), tuple(i["column_names"]), i["unique"], str(i.get("dialect_options", {}).get("sqlite_where")))
+                (str(i["name"]), tuple(i["column_names"]), i["unique"], _partial(i.get("dialect_options", {})))
                 for i in look.get_indexes(table)
             ),
             sorted((tuple(k["constrained_columns"]), k["referred_table"], str(k["options"]))
@@ -354,7 +358,7 @@ def test_head_is_the_newest_migration() -> None:
     assert max(path.name for path in folder.glob("[0-9]*.py")).startswith(f"{migrate.HEAD}_")
 
 
-NEXT = '''
+NEXT = """
 import os, signal
 from alembic import op
 import sqlalchemy as sa
@@ -368,7 +372,7 @@ def upgrade():
     if os.environ.get("KILL_MIDWAY"):
         os.kill(os.getpid(), signal.SIGKILL)
     op.add_column("meta", sa.Column("note", sa.Text(), nullable=True))
-'''
+"""
 
 
 @pytest.fixture
@@ -418,10 +422,15 @@ def test_an_upgrade_killed_midway_starts_again(old_store: Path, next_version: Pa
     arguments = [sys.executable, "-c", textwrap.dedent(UPGRADE), f"sqlite:///{old_store}", f"{next_version}/migrate.py"]
     killed = subprocess.run(arguments, env={**os.environ, "KILL_MIDWAY": "1"}, timeout=30)
     assert killed.returncode == -signal.SIGKILL
-    assert sql(old_store, "SELECT version_num FROM alembic_version", "SELECT name FROM sqlite_master WHERE name = 'notes'") == [[("0001",)], []]  # noqa: E501
+    assert sql(
+        old_store, "SELECT version_num FROM alembic_version", "SELECT name FROM sqlite_master WHERE name = 'notes'"
+    ) == [[("0001",)], []]
     with open_store(f"sqlite:///{old_store}"):
         pass
-    assert sql(old_store, "SELECT version_num FROM alembic_version", "SELECT count(*) FROM events") == [[("0002",)], [(2,)]]  # noqa: E501
+    assert sql(old_store, "SELECT version_num FROM alembic_version", "SELECT count(*) FROM events") == [
+        [("0002",)],
+        [(2,)],
+    ]
 
 
 def test_times_are_kept_as_whole_milliseconds(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from watcher.models import TERMINAL, Draft, Event, Observation, Snapshot, Source, TaskKey, Window
@@ -112,9 +114,7 @@ def event(type_: str = "task.failed", **more: Any) -> Event:
     return Event(**values)
 
 
-def settled(
-    hearers: Mapping[str, str] | Sequence[str] = ("team",), *, uptime: float = 0.0, **more: Any
-) -> Settled:
+def settled(hearers: Mapping[str, str] | Sequence[str] = ("team",), *, uptime: float = 0.0, **more: Any) -> Settled:
     """The facts of a moment; every event is heard by `hearers`, but for a channel's own trouble."""
     names = dict(hearers) if isinstance(hearers, Mapping) else dict.fromkeys(hearers, "notable, the default")
     values: dict[str, Any] = {
@@ -128,6 +128,22 @@ def settled(
         **more,
     }
     return Settled(**values)
+
+
+@lru_cache
+def _migrated() -> bytes:
+    with TemporaryDirectory() as folder:
+        with open_store(url(Path(folder))):
+            pass
+        return (Path(folder) / "watcher.db").read_bytes()
+
+
+def prepare(folder: Path) -> None:
+    """Put an empty store there unless there is one: migrating one for each test would take most of its time."""
+    path = folder / "watcher.db"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(_migrated())
 
 
 @contextmanager

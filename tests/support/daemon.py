@@ -123,24 +123,43 @@ class Receipt:
         return self.status is not None and 200 <= self.status < 300
 
 
-class Hook(Server):
-    """The webhook receiver: it writes down everything before it answers, so its own death forgets nothing."""
+class Listener(Server):
+    """A receiver: it writes down everything before it answers, so its own death forgets nothing."""
 
-    def __init__(self, folder: Path, name: str = "hook") -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self._file = folder / f"{name}.received"
         super().__init__(folder, "watcher.simulator.receiver", "--log", str(self._file))
 
     def behave(self, **orders: Any) -> None:
+        """As the receiver's control endpoint has it; nothing: back to normal."""
         self.orders("/receiver/control", **orders)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request in order, with the status that was answered."""
+        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
+        return [json.loads(line) for line in lines]
+
+
+class Chat(Listener):
+    """A chat whose messages are JSON with a text, like Slack's and Mattermost's."""
+
+    def texts(self) -> list[str]:
+        """The messages that it took, in order."""
+        return [json.loads(each["body"])["text"] for each in self.requests() if each["status"] == 200]
+
+
+class Hook(Listener):
+    """A webhook receiver."""
+
+    def __init__(self, folder: Path, name: str = "hook") -> None:
+        super().__init__(folder, name)
 
     def got(self, type_: str | None = None, task: str | None = None, *, accepted: bool = True) -> list[Receipt]:
         """What came, in order: only of this type and task, and what was accepted unless told otherwise."""
-        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
-        found = [_receipt(json.loads(line)) for line in lines]
         wanted = (type_, task)
         return [
             receipt
-            for receipt in found
+            for receipt in map(_receipt, self.requests())
             if (receipt.accepted or not accepted)
             and all(want in (None, have) for want, have in zip(wanted, (receipt.type, receipt.task), strict=True))
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from watcher.notifier.deliver import Lane
 from watcher.redact import Redactor
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.clock import Clock
-from watcher.scheduler.sweep import Report, Sweeper
+from watcher.scheduler.sweep import Report, Sweeper, Trial
 from watcher.scheduler.tracked import tracked_from
 from watcher.settings import Settings
 from watcher.state import budget, outbox, schema
@@ -85,6 +86,7 @@ class _Stored:
     alive: datetime | None
     uptime: float
     introduced: bool
+    marks: dict[str, str | None]
 
 
 async def build_core(
@@ -128,11 +130,18 @@ def _add_account(core: Core, name: str, stored: _Stored, redactor: Redactor, con
     goals = Goals(settings.poll.interval, settings.poll.wait_interval, settings.poll.settle)
     keys = [key for key in settings.task_keys() if key.account == name]
     tracked = tracked_from(keys, stored.snapshots)
+    mark = _mark(account.api_key.get_secret_value())
     sweeper = Sweeper(
         name, client, pacer, core.ledger, core.clock, goals, tracked, stored.accounts[name],
+        trial=None if mark == stored.marks[name] else Trial(mark),
         after_sweep=lambda sweeper, report: core.after_sweep(sweeper, report),
     )  # fmt: skip
     core.pacers[name], core.clients[name], core.sweepers[name] = pacer, client, sweeper
+
+
+def _mark(key: str) -> str:
+    """Tells one key from another without being of any use to who reads the store."""
+    return hashlib.blake2b(key.encode(), digest_size=8, person=b"watcher key").hexdigest()
 
 
 def _load(tx: Connection, accounts: tuple[str, ...]) -> _Stored:
@@ -144,4 +153,5 @@ def _load(tx: Connection, accounts: tuple[str, ...]) -> _Stored:
         alive=budget.load_alive(tx),
         uptime=budget.load_uptime(tx),
         introduced=budget.get_meta(tx, "introduced") is not None,
+        marks={name: budget.key_mark(tx, name) for name in accounts},
     )

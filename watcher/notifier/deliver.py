@@ -85,6 +85,8 @@ class Lane:
         """Send nothing new, give what is under way `grace` seconds, record the rest as unknown."""
         self._stopping = True
         self._wake.set()
+        async with self._recording:
+            pass  # a claim that is being committed right now belongs to what isn't sent
         if self._tries:
             await asyncio.wait(self._tries, timeout=grace)
         for attempt in self._tries:
@@ -105,8 +107,7 @@ class Lane:
         if not room and not self._finished:
             return 0
         claimed = await self._record(room, until or datetime.now(tz=UTC))
-        for delivery in claimed:
-            self.in_flight[delivery.id] = delivery
+        for delivery in () if self._stopping else claimed:
             attempt = asyncio.create_task(self._try(delivery), name=f"send {delivery.id}")
             self._tries.add(attempt)
             attempt.add_done_callback(self._tries.discard)
@@ -120,6 +121,7 @@ class Lane:
             for one in finished:
                 self._finished.remove(one)
                 self.in_flight.pop(one.delivery.id, None)
+            self.in_flight.update((delivery.id, delivery) for delivery in result.claimed)
             self._next_at = result.next_at
             return result.claimed
 

@@ -65,7 +65,7 @@ def _because(event: Event, listener: Listener, routed: bool, matching: list[tupl
 
 
 def _is_for_people(listener: Listener) -> bool:
-    return listener.kind != "webhook"
+    return listener.kind in ("chat", "mail")
 
 
 def _route_matches(route: Route, event: Event) -> bool:

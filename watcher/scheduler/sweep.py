@@ -9,6 +9,7 @@ meet nowhere but in the store.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import time
@@ -26,6 +27,7 @@ from watcher.scheduler import cadence
 from watcher.scheduler.census import Census
 from watcher.scheduler.clock import Clock
 from watcher.scheduler.tracked import DueHeap, Tracked
+from watcher.state.budget import save_key_mark
 from watcher.state.diff import GONE_AFTER
 from watcher.state.health import AccountHealth, Poll
 from watcher.state.ledger import Ledger
@@ -44,19 +46,33 @@ STALLED_PAUSE = 2.0
 
 @dataclass(slots=True)
 class Report:
-    """What one sweep did."""
+    """What one sweep did.
+
+    `unknown`: tasks that the account never knew; `hidden`: known ones that a changed key can't see.
+    """
 
     asked: int = 0
     changed: int = 0
     events: int = 0
     failed: int = 0
     unknown: list[TaskKey] = field(default_factory=list)
+    hidden: list[TaskKey] = field(default_factory=list)
     error: UpstreamError | None = None
     started: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A key that isn't the one with which the known tasks were seen; `mark` stands for it in the store."""
+
+    mark: str
+
+
 class Sweeper:
-    """Watches the tasks of one account. `after_sweep` hears each report, the first one included."""
+    """Watches the tasks of one account.
+
+    `trial` when its key changed since the tasks were last seen; `after_sweep` hears each report.
+    """
 
     def __init__(
         self,
@@ -68,6 +84,7 @@ class Sweeper:
         goals: cadence.Goals,
         tracked: dict[TaskKey, Tracked],
         health: AccountHealth,
+        trial: Trial | None = None,
         after_sweep: Callable[[Sweeper, Report], None] = lambda _sweeper, _report: None,
     ) -> None:
         self.name = name
@@ -75,6 +92,7 @@ class Sweeper:
         self.tracked = tracked
         self.last_answer: float | None = None
         self.polled = False
+        self._trial = trial
         self._client, self._pacer, self._ledger, self._clock = client, pacer, ledger, clock
         self._goals = goals
         self._after_sweep = after_sweep
@@ -127,6 +145,7 @@ class Sweeper:
         finally:
             for key in keys:
                 self._plan(self.tracked[key])
+        await self._judge_trial(report)
         self.polled = True
         self._say(report, self._pacer.queries - queries)
         self._after_sweep(self, report)
@@ -153,12 +172,12 @@ class Sweeper:
         return max(1, int(SWEEP_SECONDS / self._pacer.spacing))
 
     async def _until_due(self) -> None:
-        delay = self._delay()
-        if delay <= 0:
-            return
-        self._wake.clear()
-        self._clock.after(f"sweep {self.name}", delay, self._wake.set)
-        await self._wake.wait()
+        due = time.monotonic() + self._delay()
+        # The alarm goes by the wall clock, so it may ring a little early.
+        while (left := due - time.monotonic()) > 0:
+            self._wake.clear()
+            self._clock.after(f"sweep {self.name}", left, self._wake.set)
+            await self._wake.wait()
 
     def _delay(self) -> float:
         """Seconds until the next sweep. While the key is refused only one query probes it, at its own pace."""
@@ -186,9 +205,9 @@ class Sweeper:
     # ── one task ──
 
     async def _look(self, tracked: Tracked, report: Report, *, trusted: bool = False) -> None:
-        if report.error is not None and isinstance(report.error, KeyRejected):
-            return
         async with self._gate:
+            if isinstance(report.error, KeyRejected):
+                return
             try:
                 number = await self._pacer.take()
                 moment = datetime.now(tz=UTC)
@@ -240,6 +259,9 @@ class Sweeper:
     async def _missing(self, tracked: Tracked, error: UpstreamError, moment: datetime, report: Report) -> None:
         """The API says that there is no such task, or that it isn't ours. A list has the last word."""
         tracked.digest = b""
+        if self._trial is not None and tracked.unfinished:
+            report.hidden.append(tracked.key)
+            return
         if tracked.status is None:
             await self._good(tracked, moment)
             tracked.gone = True
@@ -284,16 +306,42 @@ class Sweeper:
     async def _look_idle(self, report: Report) -> None:
         moment = datetime.now(tz=UTC)
         try:
-            await self.census.answers()
-            await self._good(None, moment)
-        except UpstreamError as error:
-            await self._failed(None, error, moment, report)
+            await self._ask_idle(moment, report)
         except StoreStalled as error:
             self._say_once("store.stalled", error=error.message, hint=error.hint)
+            await asyncio.sleep(STALLED_PAUSE)
+
+    async def _ask_idle(self, moment: datetime, report: Report) -> None:
+        try:
+            await self.census.answers()
+        except UpstreamError as error:
+            await self._failed(None, error, moment, report)
+        else:
+            # While a new key is on trial, that a list answers proves nothing.
+            if self._trial is None or not self._unfinished():
+                await self._good(None, moment)
+
+    async def _judge_trial(self, report: Report) -> None:
+        """A changed key's first sweep: does it see what the old one saw? If nothing, no task has changed."""
+        if self._trial is None or not report.hidden or report.failed:
+            return
+        error = KeyRejected(
+            f"this key sees none of the {self._unfinished()} known tasks",
+            "put back a key of the account that owns them, or list the tasks of the new key's account",
+        )
+        self._say_once("poll.failed", error=error.message, hint=error.hint, request_id="")
+        with contextlib.suppress(StoreStalled):
+            await self._polled("disowned", error, datetime.now(tz=UTC))
+
+    def _unfinished(self) -> int:
+        return sum(tracked.unfinished for tracked in self.tracked.values())
 
     async def _good(self, tracked: Tracked | None, moment: datetime) -> None:
         if tracked is not None:
             tracked.failures = 0
+        if self._trial is not None and (tracked is None or not tracked.unknown):
+            await self._ledger.database.write(save_key_mark, self.name, self._trial.mark)
+            self._trial = None
         self._known_failures.clear()
         self.last_answer = time.monotonic()
         if not self.health.well:

@@ -15,7 +15,8 @@ from watcher.scheduler.cadence import Known
 @dataclass(slots=True)
 class Tracked:
     """One task. `digest` stands for the last answer whose content is committed; `number` and `seen` for the last look
-    that found it unchanged or committed. `ended_at` is monotonic."""
+    that found it unchanged or committed. `ended` is when its
+    end was seen, `ended_at` the same by the monotonic clock."""
 
     key: TaskKey
     status: str | None = None
@@ -23,6 +24,7 @@ class Tracked:
     seen: datetime | None = None
     digest: bytes = b""
     dirty: bool = False
+    ended: datetime | None = None
     ended_at: float | None = None
     missing: bool = False
     missing_at: float | None = None
@@ -35,6 +37,11 @@ class Tracked:
     def unknown(self) -> bool:
         """Its account answered, but never knew it."""
         return self.gone and self.status is None
+
+    @property
+    def unfinished(self) -> bool:
+        """It was seen, and neither ended nor went."""
+        return self.status is not None and self.status not in TERMINAL and not self.gone
 
     def known(self, now: float) -> Known:
         ended_for = None if self.ended_at is None else now - self.ended_at
@@ -49,8 +56,9 @@ class Tracked:
         """The store holds this now. An end keeps its monotonic time, so a step of the clock can't prolong settling."""
         if snapshot.status not in TERMINAL:
             self.ended_at = None
-        elif self.ended_at is None or self.status != snapshot.status:
+        elif self.ended_at is None or self.ended != snapshot.ended:
             self.ended_at = time.monotonic() - _ago(snapshot.ended)
+        self.ended = snapshot.ended
         self.status, self.number, self.seen = snapshot.status, snapshot.number, snapshot.seen
         self.digest, self.dirty = digest, False
         self.missing = snapshot.missing_since is not None

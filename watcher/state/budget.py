@@ -33,6 +33,15 @@ def reserved_for(tx: Connection, account: str, now: datetime) -> float:
     return 0.0 if until is None else max(0.0, (until - now).total_seconds())
 
 
+def key_mark(tx: Connection, account: str) -> str | None:
+    """What stands for the key with which the account's tasks were last seen; None before the first time."""
+    return tx.execute(select(schema.accounts.c.key_mark).where(schema.accounts.c.name == account)).scalar()
+
+
+def save_key_mark(tx: Connection, account: str, mark: str) -> None:
+    tx.execute(update(schema.accounts).where(schema.accounts.c.name == account).values(key_mark=mark))
+
+
 def get_meta(tx: Connection, name: str) -> str | None:
     return tx.execute(select(schema.meta.c.value).where(schema.meta.c.name == name)).scalar()
 

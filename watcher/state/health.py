@@ -20,7 +20,8 @@ FAILED_TRIES = 3
 FAILING_AFTER = 60.0
 GAVE_UP_EVERY = 3600.0
 
-Poll = Literal["good", "failed", "rejected"]
+Poll = Literal["good", "failed", "rejected", "disowned"]
+"""`rejected`: the upstream refuses the key; `disowned`: it takes the key, which sees none of the known tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ def after_poll(
     if poll == "good":
         return _good(health, time)
     window = Window(min(health.last_good, time) if health.last_good else None, time)
-    if poll == "rejected":
-        return _rejected(health, reason, window, uptime)
+    if poll in ("rejected", "disowned"):
+        return _rejected(health, reason, window, uptime, at_once=poll == "disowned")
     since = health.failing_since if health.failing_since is not None else uptime
     failed = replace(
         health,
@@ -75,14 +76,14 @@ def _good(health: AccountHealth, time: datetime) -> tuple[AccountHealth, tuple[D
 
 
 def _rejected(
-    health: AccountHealth, reason: str, window: Window, uptime: float
+    health: AccountHealth, reason: str, window: Window, uptime: float, *, at_once: bool
 ) -> tuple[AccountHealth, tuple[Draft, ...]]:
-    if health.rejected_since is None:
-        return replace(health, rejected_since=uptime, reason=reason), ()
-    if health.rejected or uptime - health.rejected_since < REJECTED_TWICE_AFTER:
-        return replace(health, reason=reason), ()
+    since = health.rejected_since if health.rejected_since is not None else uptime
+    refused = replace(health, rejected_since=since, reason=reason)
+    if health.rejected or (uptime - since < REJECTED_TWICE_AFTER and not at_once):
+        return refused, ()
     draft = Draft("account.rejected", window, account=health.name, details={"reason": reason})
-    return replace(health, rejected=True, reason=reason), (draft,)
+    return replace(refused, rejected=True), (draft,)
 
 
 @dataclass(frozen=True, slots=True)

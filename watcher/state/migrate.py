@@ -59,7 +59,7 @@ def _refuse_newer(revision: str | None, backup: str | None, path: Path) -> None:
 
 
 def _copy(engine: Engine, path: Path, revision: str) -> str:
-    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S")
+    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%f")
     target = path.with_name(f"{path.name}.copy-{revision}-{stamp}")
     target.touch(mode=0o600)
     raw = engine.raw_connection()

@@ -201,7 +201,7 @@ def shut_down(tx: Connection, sending: Iterable[Delivery], now: datetime) -> Non
     reason = "stopped before the answer came"
     for delivery in sending:
         _close_attempt(tx, delivery.id, delivery.attempts, "unknown", reason, now)
-        values = {"state": "waiting", "next_at": now, "reason": reason}
+        values = {"state": "waiting", "next_at": now, "reason": reason, "deaths": 0}
         tx.execute(update(schema.deliveries).where(_deliveries.id == delivery.id).values(**values))
 
 

@@ -57,6 +57,7 @@ accounts = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("reserved_until", Instant),
+    Column("key_mark", Text),
     Column("last_good", Instant),
     Column("failed", Integer, nullable=False, default=0),
     Column("failing_since", Float),

@@ -177,8 +177,7 @@ def _introduce(shown: Screen, language: str, speed: float, seconds: float) -> No
 
 
 def _sum_up(shown: Screen, tally: Tally) -> None:
-    shown.tell("", "")
-    shown.tell("", f"{tally}.")
+    shown.conclude(f"{tally}.", good=tally.good)
     by_channel = tally.late_by_channel
     if tally.late:
         shown.tell(

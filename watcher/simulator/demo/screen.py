@@ -57,6 +57,9 @@ class Screen(Protocol):
     def message(self, clock: str, title: str, lines: Sequence[str]) -> None:
         """A message as it arrived."""
 
+    def conclude(self, text: str, *, good: bool) -> None:
+        """The sum of it all."""
+
     def show(self, view: View) -> None:
         """How things are just now."""
 
@@ -87,6 +90,9 @@ class PlainScreen:
     def message(self, clock: str, title: str, lines: Sequence[str]) -> None:
         print(f"{clock:5}   {clean(title)}", *(f"{'':10}{clean(line)}" for line in lines), sep="\n", flush=True)
 
+    def conclude(self, text: str, *, good: bool) -> None:
+        print(f"\n{clean(text)}", flush=True)
+
     def show(self, view: View) -> None:
         """Nothing stays in place in a pipe."""
 
@@ -110,6 +116,11 @@ class LiveScreen:
         for line in lines:
             shown.append(f"\n{clean(line)}", "not bold dim")
         self._print(clock, shown)
+
+    def conclude(self, text: str, *, good: bool) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(f"\n{clean(text)}", f"bold {'green' if good else 'red'}"))
 
     def show(self, view: View) -> None:
         from rich.live import Live

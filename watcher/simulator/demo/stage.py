@@ -197,6 +197,7 @@ def _http(base: str, method: str, path: str, body: object) -> Any:
 
 
 def _last_lines(log: Path) -> str:
-    """The end of what a process said, as the hint."""
-    lines = log.read_text("utf-8", "replace").splitlines()[-4:] if log.exists() else []
-    return "see its last words: " + " | ".join(lines) if lines else "it said nothing"
+    """What a process said at its end, as the hint: its own `Error:` and `Try:`, else its last lines."""
+    lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+    known = [line for line in lines if line.startswith(("Error: ", "Try: "))]
+    return " / ".join(known[-2:] or lines[-3:]) or "it said nothing; start the demo again"

@@ -12,6 +12,7 @@ def upgrade() -> None:
         "accounts",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("reserved_until", sa.BigInteger(), nullable=True),
+        sa.Column("key_mark", sa.Text(), nullable=True),
         sa.Column("last_good", sa.BigInteger(), nullable=True),
         sa.Column("failed", sa.Integer(), nullable=False),
         sa.Column("failing_since", sa.Float(), nullable=True),
