@@ -219,7 +219,8 @@ def _check_copies(copies: list[Receipt], deaths: list[str]) -> None:
     assert len({copy.body for copy in copies}) == 1
     for earlier, later in itertools.pairwise(copies):
         if earlier.accepted:
-            assert any(earlier.time <= death <= later.time for death in deaths), (earlier.time, later.time, deaths)
+            sent = _at(int(earlier.headers["webhook-timestamp"]))
+            assert any(sent <= death <= later.time for death in deaths), (sent, later.time, deaths)
 
 
 def _check_tries(watcher: Watcher, channel: str, by_delivery: dict[str, list[Receipt]]) -> None:
@@ -250,4 +251,9 @@ def _check_order(receipts: list[Receipt]) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _at(time.time())
+
+
+def _at(seconds: float) -> str:
+    """A moment as the receivers write it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

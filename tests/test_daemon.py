@@ -8,12 +8,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,6 +130,14 @@ def test_a_stop_under_load_leaves_no_try_without_an_outcome(stage: Stage) -> Non
     assert {receipt.delivery for receipt in stage.hook.got()} == {row[0] for row in sent}
 
 
+def test_a_stop_is_bounded_also_while_another_program_holds_the_store(stage: Stage) -> None:
+    stage.first_sight()
+    with closing(sqlite3.connect(stage.watcher.store, timeout=5)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert stage.watcher.stop(seconds=8) == 0
+        other.rollback()
+
+
 # One store, one daemon.
 
 
@@ -203,16 +212,9 @@ def _mounted(folder: Path, *mounts: str) -> tuple[str, ...]:
 
 @in_its_own_mounts
 def test_a_full_disk_is_said_and_survived_and_all_is_told_when_there_is_space_again(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    wrapper = _mounted(tmp_path, f"mount -t tmpfs -o size=1m none {disk}")
-    store = f"sqlite:///{disk}/watcher.db"
-    with staged(tmp_path, wrapper=wrapper, store=store, http={"port": 0}) as stage:
+    with _on_a_small_disk(tmp_path) as stage:
         stage.first_sight()
-        assert stage.watcher.process is not None
-        # The disk as the daemon sees it.
-        seen = Path(f"/proc/{stage.watcher.process.pid}/root{disk}")
-        ballast = seen / "ballast"
+        ballast = _disk_of(stage) / "ballast"
         _fill(ballast)
         stage.upstream.set(TASK, status="RUNNING")
         stage.watcher.until_said("store.stalled")
@@ -223,7 +225,7 @@ def test_a_full_disk_is_said_and_survived_and_all_is_told_when_there_is_space_ag
         time.sleep(3)  # long enough for anything that would be sent or said endlessly
         assert stage.watcher.process.poll() is None
         assert stage.hook.got("task.started", accepted=False) == []
-        assert len(stage.watcher.said()) - lasting < 3000
+        assert len(stage.watcher.said()) - lasting < 3000, stage.watcher.said()[lasting:]
 
         ballast.unlink()
         stage.until_told("task.started", TASK)
@@ -231,6 +233,38 @@ def test_a_full_disk_is_said_and_survived_and_all_is_told_when_there_is_space_ag
         until(lambda: ask(f"{stage.watcher.url}/healthz")[1] == '{"status":"ok","conditions":[]}', "all is well", 15)
         assert stage.watcher.stop() == 0
         assert len(stage.hook.got("task.started", accepted=False)) == 1
+
+
+@in_its_own_mounts
+def test_a_start_that_a_full_disk_held_up_is_told_when_there_is_space_again(tmp_path: Path) -> None:
+    with _on_a_small_disk(tmp_path) as stage:
+        stage.upstream.control(fault={"kind": "slow", "delay": 1.5})
+        stage.watcher.start_ready()
+        ballast = _disk_of(stage) / "ballast"
+        _fill(ballast)
+        stage.watcher.until_said("store.stalled")
+        asked = len(stage.upstream.log())
+        stage.upstream.control(clear_faults=True)
+        until(lambda: len(stage.upstream.log()) > asked, "the next round begins")
+        ballast.unlink()
+        stage.until_told("task.discovered", count=2)
+        told = stage.until_told("watcher.started")
+        assert told.data["notable"] is True
+
+
+@contextmanager
+def _on_a_small_disk(folder: Path) -> Iterator[Stage]:
+    disk = folder / "disk"
+    disk.mkdir()
+    wrapper = _mounted(folder, f"mount -t tmpfs -o size=1m none {disk}")
+    with staged(folder, wrapper=wrapper, store=f"sqlite:///{disk}/watcher.db", http={"port": 0}) as stage:
+        yield stage
+
+
+def _disk_of(stage: Stage) -> Path:
+    """The disk as the daemon sees it."""
+    assert stage.watcher.process is not None
+    return Path(f"/proc/{stage.watcher.process.pid}/root{stage.folder}/disk")
 
 
 def _fill(path: Path) -> None:

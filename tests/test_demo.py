@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -141,6 +142,17 @@ def test_ctrl_c_ends_it_at_once_and_nothing_stays(interrupted: tuple[subprocess.
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == 130
     assert [*folder.iterdir(), *processes_of(folder)] == []
+
+
+def test_a_port_in_use_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = perform(tmp_path / "tmp", "--port", str(port))
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is already in use" in said
+    assert "\nTry: " in said
+    assert [*(tmp_path / "tmp").iterdir(), *processes_of(tmp_path)] == []
 
 
 def test_wrong_orders_are_refused_before_anything_starts() -> None:

@@ -387,7 +387,7 @@ def test_a_get_may_empty_it() -> None:
 
 
 def test_a_list_page_of_another_status_may_empty_it_too() -> None:
-    change = look(stored("FAILED", message="too big"), seen("RUNNING", source="list", message=None))
+    change = look(stored("FAILED", message="too big"), seen("SUCCEEDED", source="list", message=None))
     assert change.snapshot is not None
     assert change.snapshot.fields["statusInfo.message"] is None
 

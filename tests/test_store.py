@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,23 @@ def test_work_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
             store.database.write_now(fail)
         tell(store.database, "task.failed")
     assert told(tmp_path) == ["task.failed"]
+
+
+def test_work_that_has_only_read_so_far_already_keeps_other_writers_out(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        beside = open_beside(url(tmp_path))
+        writer = threading.Thread(target=beside.write_now, args=(set_meta, "note", "from beside"))
+
+        def read_slowly(tx: Connection) -> str | None:
+            get_meta(tx, "note")
+            writer.start()
+            writer.join(0.1)
+            return get_meta(tx, "note") if writer.is_alive() else "it didn't wait"
+
+        assert store.database.write_now(read_slowly) is None
+        writer.join(5)
+        beside.close()
+        assert store.database.write_now(get_meta, "note") == "from beside"
 
 
 def test_an_error_of_the_database_shows_no_values(tmp_path: Path) -> None:

@@ -425,12 +425,13 @@ async def test_two_refusals_at_once_are_one(play: Play, tmp_path: Path) -> None:
 
 
 async def test_a_refused_key_isnt_tried_on_every_other_task(play: Play, tmp_path: Path) -> None:
-    ids = [f"t{n}" for n in range(12)]
+    ids = [f"t{n}" for n in range(6)]
     async with play(tasks(*ids)) as sim, watching(sim, tmp_path, *ids) as watch:
+        watch.sweeper._pacer.spacing = 0.15  # slower than answers come
         sim.fault("unauthorized")
         report = await watch.look()
         assert isinstance(report.error, KeyRejected)
-        assert len(sim.log) <= 3
+        assert len(sim.log) <= 2
 
 
 async def test_while_a_key_is_refused_only_slow_probes_are_sent_one_query_each(play: Play, tmp_path: Path) -> None:
@@ -572,6 +573,22 @@ async def test_a_changed_key_that_sees_no_known_task_is_a_rejected_account_and_n
     told = _told(reader)
     reader.close()
     assert told == ["account.rejected"]
+
+
+async def test_a_changed_key_isnt_judged_by_the_few_tasks_that_one_sweep_has_time_for(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ("a", "b", "c")
+    other_key = API_KEY + "-the-new-one"
+    async with play({**tasks(*ids), "keys": [API_KEY, other_key]}) as sim:
+        await _one_sweep(sim.base_url, tmp_path, *ids, key=API_KEY)
+        sim.delete("a")
+        monkeypatch.setattr(module, "SWEEP_SECONDS", 0.0)  # one task a sweep
+        await _one_sweep(sim.base_url, tmp_path, *ids, key=other_key)
+    reader = open_reader(url(tmp_path))
+    told = _told(reader)
+    reader.close()
+    assert told == []
 
 
 async def _one_sweep(base_url: str, folder: Path, *ids: str, key: str) -> None:

@@ -115,7 +115,8 @@ def test_the_heap_agrees_with_a_plain_dictionary_over_many_random_steps(heap: Du
 
 def test_a_younger_look_moves_last_seen_and_an_older_one_doesnt() -> None:
     tracked = Tracked(KEY, number=5, seen=at(0))
-    tracked.saw(4, at(9))
+    for number in (4, 5):
+        tracked.saw(number, at(9))
     assert (tracked.number, tracked.dirty) == (5, False)
     tracked.saw(6, at(60))
     assert (tracked.number, tracked.seen, tracked.dirty) == (6, at(60), True)

@@ -96,7 +96,7 @@ async def _first_message(running: Stage) -> None:
     while not running.receiver.accepted:
         running.check()
         if time.monotonic() > deadline:
-            raise WatcherError("the watcher said nothing", running.last_words())
+            raise running.silent()
         await asyncio.sleep(0.05)
 
 

@@ -63,7 +63,7 @@ class Stage:
         except TimeoutError:
             line = b""
         if not line.startswith(b"listening on "):
-            raise WatcherError("the simulator didn't start", _last_lines(self.folder / "simulator.log"))
+            raise _broken("the simulator didn't start", self.folder / "simulator.log")
         self.simulator_url = line.decode().removeprefix("listening on ").strip()
 
     async def play(self) -> story.Clock:
@@ -100,13 +100,13 @@ class Stage:
     def check(self) -> None:
         """Raises WatcherError when a process ended that nobody killed."""
         if self._simulator is not None and self._simulator.returncode is not None:
-            raise WatcherError("the simulator ended unexpectedly", _last_lines(self.folder / "simulator.log"))
+            raise _broken("the simulator ended unexpectedly", self.folder / "simulator.log")
         if self._daemon is not None and self._daemon.returncode is not None:
-            raise WatcherError("the watcher ended unexpectedly", _last_lines(self._log))
+            raise _broken("the watcher ended unexpectedly", self._log)
 
-    def last_words(self) -> str:
-        """The end of what the watcher logged, as a hint."""
-        return _last_lines(self._log)
+    def silent(self) -> WatcherError:
+        """For a watcher that runs and says nothing."""
+        return _broken("the watcher said nothing", self._log)
 
     def health_url(self) -> str:
         """Where the running watcher answers, as it has logged."""
@@ -196,8 +196,10 @@ def _http(base: str, method: str, path: str, body: object) -> Any:
     return json.loads(said)
 
 
-def _last_lines(log: Path) -> str:
-    """What a process said at its end, as the hint: its own `Error:` and `Try:`, else its last lines."""
+def _broken(what: str, log: Path) -> WatcherError:
+    """What went wrong in a process: by its own `Error:` and `Try:`, else by its last lines."""
     lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
-    known = [line for line in lines if line.startswith(("Error: ", "Try: "))]
-    return " / ".join(known[-2:] or lines[-3:]) or "it said nothing; start the demo again"
+    said = {label: text for label, _, text in (line.partition(": ") for line in lines) if label in ("Error", "Try")}
+    if "Error" in said:
+        return WatcherError(f"{what}: {said['Error']}", said.get("Try", ""))
+    return WatcherError(what, " / ".join(lines[-3:]) or "it said nothing; start the demo again")
