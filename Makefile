@@ -6,11 +6,12 @@ BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.ready-to-run
 READY  := $(VENV)/.ready
 T      ?=
+ARGS   ?=
 
-.PHONY: demo test setup check format bench lock test-deps image clean
+.PHONY: demo test setup check format bench lock test-deps clean
 
-demo: $(RUNS)  ## the whole story in about a minute, without a key: make demo LANGUAGE=en
-	$(BIN)/watcher demo
+demo: $(RUNS)  ## the whole story in about a minute, without a key; ARGS="--keep" leaves it running
+	$(BIN)/watcher demo $(ARGS)
 
 test: setup  ## every test that this machine can run; T="-k word" picks some
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(T)

@@ -551,3 +551,27 @@ def test_the_end_keeps_its_first_time_while_the_task_settles() -> None:
     later = look(first, seen("SUCCEEDED", number=3, when=600, name="renamed")).snapshot
     assert later is not None
     assert (later.ended, later.changed) == (at(60), at(60) + timedelta(seconds=540))
+
+
+# ── how long it trained ──
+
+
+@pytest.mark.parametrize(
+    ("end", "trained"),
+    [
+        pytest.param(None, 1740, id="as seen, without an endDatetime"),
+        pytest.param(written(1500), 1440, id="by the upstream's endDatetime"),
+        pytest.param(written(30), 1740, id="an end before its start is nonsense"),
+        pytest.param(written(9000), 1740, id="an end in the future is nonsense"),
+    ],
+)
+def test_an_end_tells_how_long_the_training_took(end: str | None, trained: int) -> None:
+    running = look(stored("WAIT"), seen("RUNNING", when=60)).snapshot
+    info = {} if end is None else {"statusInfo.endDatetime": end}
+    ending = look(running, seen("SUCCEEDED", when=1800, number=3, **info)).drafts[0]
+    assert ending.details["trained"] == trained
+
+
+def test_nobody_knows_how_long_a_training_took_that_had_begun_before_it_was_seen() -> None:
+    ending = look(look(None, seen("RUNNING")).snapshot, seen("SUCCEEDED", when=1800, number=3)).drafts[0]
+    assert "trained" not in ending.details

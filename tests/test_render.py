@@ -42,7 +42,14 @@ def failed(**failure: str) -> Event:
 
 
 def test_a_failure_reads_as_promised() -> None:
-    assert read(sample_event("task.failed", now=NOON)) == Message(
+    sample = sample_event("task.failed", now=NOON)
+    failure = Failure(
+        "file.format",
+        "Invalid dataset: required field empty. Completion",
+        explanation="dataset column Completion is empty",
+        fix="fill Completion in every row, upload, create a new training. Unchanged it fails again.",
+    )
+    assert read(replace(sample, failure=failure)) == Message(
         title="✖ support-bot v3 failed: dataset column Completion is empty",
         body="file.format: Invalid dataset: required field empty. Completion\n"
         "Fix: fill Completion in every row, upload, create a new training. Unchanged it fails again.\n"

@@ -186,6 +186,7 @@ READING = [
 """The last two are refused while the daemon runs."""
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_no_secret_is_seen_in_logs_store_commands_messages_or_answers(tmp_path: Path) -> None:
     with canaries_in(tmp_path, CANARIES) as (watcher, hostile):
         watcher.start_ready()
@@ -231,6 +232,7 @@ def _let_everything_go_wrong(watcher: Watcher, hostile: Hostile) -> None:
     until(lambda: "account.rejected" in "".join(hostile.good), "the refused key is told", 40)
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_no_secret_is_seen_when_a_proxy_and_a_slack_webhook_fail(tmp_path: Path) -> None:
     """Through a proxy that repeats its own password, an https:// chat and an upstream can't be reached."""
     with canaries_in(tmp_path, BEHIND_A_PROXY) as (watcher, hostile):

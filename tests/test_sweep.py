@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 
 from tests.support.builders import set_read_only, url
-from tests.support.sweeping import Play, playing, settings_for, stage, watching
+from tests.support.sweeping import Play, Watch, playing, settings_for, stage, watching
 from tests.support.upstream import KEY as API_KEY
 from watcher.engine.core import build_core
 from watcher.errors import KeyRejected
 from watcher.models import TaskKey
 from watcher.redact import Redactor
 from watcher.scheduler import sweep as module
+from watcher.scheduler.cadence import Goals
 from watcher.scheduler.clock import Clock, Wake
+from watcher.scheduler.sweep import Sweeper
 from watcher.simulator import Simulator
 from watcher.state.reader import Reader
 from watcher.state.store import open_reader, open_store
@@ -532,23 +535,44 @@ async def test_a_settled_task_is_never_asked_for_again(play: Play, tmp_path: Pat
 
 
 class Hasty(Clock):
-    """Rings a tenth of a second early, as a clock may that is being corrected: its own tolerance is half a second."""
+    """Rings a little early, as a clock may that is being corrected: its own tolerance is half a second."""
 
     def after(self, name: str, delay: float, wake: Wake) -> None:
-        super().after(name, max(delay - 0.1, 0.0), wake)
+        super().after(name, delay * 0.7, wake)
+
+
+async def swept(sim: Simulator, watch: Watch, clock: Clock) -> None:
+    """The loop runs until it has asked a dozen times."""
+    watch.sweeper._goals = Goals(0.06, 0.06, 600.0)
+    loops = [asyncio.create_task(loop) for loop in (clock.run(), watch.sweeper.run())]
+    async with asyncio.timeout(5):
+        while len(sim.log) < 12:  # noqa: ASYNC110 - the upstream's log has nothing to wait for
+            await asyncio.sleep(0.02)
+    for loop in loops:
+        loop.cancel()
+    await asyncio.wait(loops)
 
 
 async def test_an_alarm_that_rings_a_moment_early_costs_no_query(play: Play, tmp_path: Path) -> None:
     clock = Hasty()
     async with play(tasks()) as sim, watching(sim, tmp_path, TASK, clock=clock) as watch:
-        watch.sweeper._goals = type(watch.sweeper._goals)(0.3, 0.3, 600.0)
-        loops = [asyncio.create_task(loop) for loop in (clock.run(), watch.sweeper.run())]
-        async with asyncio.timeout(5):
-            while len(sim.log) < 6:  # noqa: ASYNC110 - the upstream's log has nothing to wait for
-                await asyncio.sleep(0.02)
-        for loop in loops:
-            loop.cancel()
-        await asyncio.wait(loops)
+        await swept(sim, watch, clock)
+        assert set(watch.asked()) == {f"/{TASK}"}
+
+
+async def test_a_busy_machine_wakes_no_sweep_before_its_task_is_due(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = Sweeper._delay
+
+    def preempted(sweeper: Sweeper) -> float:
+        time.sleep(0.01)
+        return really(sweeper)
+
+    monkeypatch.setattr(Sweeper, "_delay", preempted)
+    clock = Clock()
+    async with play(tasks()) as sim, watching(sim, tmp_path, TASK, clock=clock) as watch:
+        await swept(sim, watch, clock)
         assert set(watch.asked()) == {f"/{TASK}"}
 
 

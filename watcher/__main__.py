@@ -2,7 +2,11 @@
 
 import sys
 
-from watcher.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from watcher.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # Ctrl-C while the program is still loading: nobody wants to read where.
+        sys.exit(130)

@@ -71,7 +71,7 @@ def look(settings: Settings, reader: Reader, now: datetime) -> Overview:
 def trouble(account: AccountHealth) -> str:
     """What is wrong with an account, or ""."""
     if account.rejected or account.rejected_since is not None:
-        return f"account {account.name}: {account.reason}. Issue a new key and replace it; watching goes on by itself"
+        return f"account {account.name}: {account.reason}. Issue a new key, replace it and restart the watcher"
     if account.unreachable:
         return f"account {account.name} can't be reached: {account.reason}"
     if not account.failed:

@@ -77,8 +77,6 @@ def sample_event(type: str, *, now: datetime | None = None) -> Event:  # noqa: A
 _FAILURE = Failure(
     reason="file.format",
     message="Invalid dataset: required field empty. Completion",
-    explanation="dataset column Completion is empty",
-    fix="fill Completion in every row, upload, create a new training. Unchanged it fails again.",
 )
 
 

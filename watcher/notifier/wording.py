@@ -195,7 +195,10 @@ def _because(headline: str, reason: str) -> str:
 def _rejected(f: Facts) -> Said:
     headline = _because(f.say("account {account}: the key is refused", account=f.account), f.detail("reason", 200))
     fix = f.detail("hint") or f.say("Issue a new key and replace the secret")
-    return headline, (fix, f.say("Watching goes on by itself once the key works"))
+    return headline, (
+        fix,
+        f.say("Watching goes on by itself once the key works again; with a new key, restart the watcher"),
+    )
 
 
 @words("account.unreachable", "⚠")

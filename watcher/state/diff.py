@@ -70,9 +70,8 @@ def compare(stored: Snapshot | None, seen: Observation, rules: Rules) -> Change:
     fresh = _another_life(stored.fields, seen.fields)
     fields = dict(seen.fields) if fresh else merge(stored.fields, seen)
     changes = _changes(stored.fields, fields)
-    drafts = _Telling(stored, fields, changes, _window(stored, seen), fresh, _details(stored, seen, rules)).drafts(
-        rules
-    )
+    window, details = _window(stored, seen), _details(stored, seen, rules)
+    drafts = _Telling(stored, fields, changes, window, fresh, details).drafts(rules)
     snapshot = _next_snapshot(stored, seen, fields, fresh, drafts, rules, changed=bool(changes))
     return Change("changed" if changes or drafts else "unchanged", snapshot, drafts, changes)
 
@@ -161,8 +160,11 @@ class _Telling:
         return [self._draft(_moving_type(before, after, self.fresh))]
 
     def _ending(self, status: str) -> Draft:
-        missed: dict[str, Any] = {"missed": [RUNNING]} if self.stored.status == WAIT else {}
-        return self._draft(_ending_type(status), failure=failure_of(self.fields), **missed)
+        facts: dict[str, Any] = {"missed": [RUNNING]} if self.stored.status == WAIT else {}
+        trained = _trained(self.stored, self.fields, self.window.before)
+        if trained is not None and not self.fresh:
+            facts["trained"] = trained
+        return self._draft(_ending_type(status), failure=failure_of(self.fields), **facts)
 
     def _ended_again(self) -> bool:
         old, new = parse_instant(self.stored.fields.get(END)), parse_instant(self.fields.get(END))
@@ -208,6 +210,7 @@ def _next_snapshot(
         changed=seen.time if changed else stored.changed,
         life=stored.life + fresh,
         milestone=told if status == RUNNING else 0,
+        running_since=_running_since(stored, seen, status, fresh),
         ended=(seen.time if ended_now else stored.ended) if status in TERMINAL else None,
         ending="" if ended_now or status not in TERMINAL else stored.ending,
         amended=not ended_now and (stored.amended or any("amends" in d.details for d in drafts)),
@@ -215,6 +218,20 @@ def _next_snapshot(
         missing_since=None,
         gone="",
     )
+
+
+def _running_since(stored: Snapshot, seen: Observation, status: str, fresh: bool) -> datetime | None:
+    if status != RUNNING:
+        return None
+    return stored.running_since if stored.status == RUNNING and not fresh else seen.time
+
+
+def _trained(stored: Snapshot, fields: Fields, seen: datetime) -> int | None:
+    """Whole seconds from RUNNING to the end, by the upstream's endDatetime if that makes sense, else as seen."""
+    since, end = stored.running_since, parse_instant(fields.get(END))
+    if since is None or seen < since:
+        return None
+    return int(((end if end is not None and since <= end <= seen else seen) - since).total_seconds())
 
 
 def still_missing(stored: Snapshot, time: datetime, reason: str, *, confirmed: bool, at_once: bool = False) -> Change:

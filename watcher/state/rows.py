@@ -11,8 +11,8 @@ from watcher.models import Delivery, Event, Failure, Snapshot, TaskKey, Window
 from watcher.state.health import AccountHealth, ChannelHealth
 
 BOOKKEEPING = (
-    "number", "first_seen", "seen", "changed", "life", "milestone", "ended", "ending", "amended", "weights_told",
-    "missing_since", "gone",
+    "number", "first_seen", "seen", "changed", "life", "milestone", "running_since", "ended", "ending",
+    "amended", "weights_told", "missing_since", "gone",
 )  # fmt: skip
 _ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason")
 _CHANNEL = ("failures", "failing_since", "failing", "given_up", "given_up_reason", "gave_up_told")
