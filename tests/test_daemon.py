@@ -93,15 +93,15 @@ def test_a_stop_while_receivers_hang_records_the_tries_as_unknown_and_the_next_p
     """Also where a library sends from a thread that nobody can end."""
     chat = Chat(stage.folder, "chat")
     with serving(chat):
-        room = {"url": f"mmost://127.0.0.1:{chat.port}/abcdefghijklmnop1234567890", "events": ["task.*"]}
+        room = {"url": f"mmost://127.0.0.1:{chat.port}/abcdefghijklmnop1234567890", "events": ["task.started"]}
         stage.watcher.write(channels={"hook": hook_settings(stage.hook), "chat": room})
         stage.first_sight()
-        until(lambda: len(chat.texts()) == 2, "the chat hears of both tasks")
+        until(lambda: len(chat.texts()) == 1, "the chat hears of the start")
         for receiver in (stage.hook, chat):
             receiver.behave(mode="hang")
         stage.upstream.set(TASK, status="RUNNING")
         until(lambda: stage.hook.got("task.started", accepted=False), "the webhook is on its way")
-        until(lambda: len(chat.requests()) == 3, "the chat message is on its way")
+        until(lambda: len(chat.requests()) == 2, "the chat message is on its way")
         assert stage.watcher.stop(seconds=8) == 0
         (event,) = stage.watcher.events("task.started")
         tries = "SELECT d.channel, d.state, a.result FROM deliveries d JOIN attempts a ON a.delivery_id = d.id"
@@ -116,7 +116,7 @@ def test_a_stop_while_receivers_hang_records_the_tries_as_unknown_and_the_next_p
         stage.watcher.start()
         told = stage.until_told("task.started", TASK)
         assert {copy.delivery for copy in stage.hook.got("task.started", accepted=False)} == {told.delivery}
-        until(lambda: len(chat.texts()) == 3, "the chat message is repeated")
+        until(lambda: len(chat.texts()) == 2, "the chat message is repeated")
 
 
 def test_a_stop_under_load_leaves_no_try_without_an_outcome(stage: Stage) -> None:
@@ -483,17 +483,15 @@ def _a_channel_that_fails(folder: Path) -> None:
         good = Hook(folder, "good")
         stack.enter_context(serving(good))
         stage.watcher.write(channels={"bad": hook_settings(stage.hook), "good": hook_settings(good)})
-        stage.hook.behave(status=503)
+        stage.hook.behave(status=503, retry_after=5)
         began = time.monotonic()
         stage.watcher.start_ready()
-        until(lambda: good.got("channel.failing"), f"channel.failing: {stage.watcher.said()[-2000:]}", 110)
+        until(lambda: good.got("channel.failing"), "the other channel hears of it", 90)
         assert time.monotonic() - began > 59
         (told,) = good.got("channel.failing")
         assert told.data["channel"] == "bad"
         stage.hook.behave()
-        assert stage.watcher.stop() == 0
-        stage.watcher.start_ready()  # so that nobody waits for the next of its tries
-        until(lambda: stage.watcher.unfinished() == 0, "the backlog is told", 60)
+        until(lambda: stage.watcher.unfinished() == 0, "the backlog is told", 30)
         assert len(good.got("channel.recovered")) == 1
         assert len(good.got("channel.failing")) == 1
         assert [receipt.type for receipt in stage.hook.got() if receipt.type.startswith("channel.")] == []
@@ -589,8 +587,8 @@ def _a_refused_key(folder: Path) -> None:
 
 @pytest.mark.xdist_group("long waits")
 def test_stories_that_take_their_time(tmp_path: Path) -> None:
-    """At the same time, since each of them waits most of its own."""
-    stories = (_a_channel_that_fails, _a_pause, _a_change_while_down, _a_refused_key, _a_quota)
+    """At the same time, since each of them waits most of its own; the one that takes more than a minute in CI only."""
+    stories = (_a_pause, _a_change_while_down, _a_refused_key, _a_quota, *((_a_channel_that_fails,) if IN_CI else ()))
     with ThreadPoolExecutor(len(stories)) as threads:
         told = [threads.submit(story, tmp_path / story.__name__) for story in stories]
     troubles = [trouble for each in told if (trouble := each.exception()) is not None]

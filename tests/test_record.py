@@ -216,8 +216,15 @@ def test_a_flush_never_takes_last_seen_back(database: Database, reader: Reader) 
 # ── missing tasks and accounts ──
 
 
-def missing(database: Database, when: float, *, confirmed: bool = True) -> Recorded:
-    return database.write_now(record_missing, settled(), KEY, at(when), "not_found", confirmed=confirmed)
+def missing(database: Database, when: float, *, number: int = 8, confirmed: bool = True) -> Recorded:
+    return database.write_now(record_missing, settled(), KEY, number, at(when), "not_found", confirmed=confirmed)
+
+
+def test_a_late_404_counts_nothing_against_a_younger_answer(database: Database) -> None:
+    saw(database, seen("RUNNING", number=5, when=0))
+    for when in (60, 180):
+        missing(database, when, number=4)
+    assert missing(database, 300, number=6).events == ()
 
 
 def test_a_task_is_gone_over_a_restart_in_between(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ class Snapshot:
     `number` and `seen` belong to the last observation that applied. `life` counts up when the same id appears with
     another createdDate. `milestone` is the highest progress percentage told in this RUNNING phase, `running_since` when
     that phase was first seen (None: it had begun before anybody looked). `ended` is when a terminal status was first
-    seen, `ending` the id of the event that told it. `missing_since` is the first of the 404s in a row; `gone` the reason once task.gone was told, else "".
+    seen, `ending` the id of the event that told it. `missing_since` is the first of the 404s in a row; `gone` the
+    reason once task.gone was told, else "".
     """
 
     key: TaskKey

@@ -28,7 +28,8 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A rule; empty matchers match everything. `tasks` are globs over id and name, the others over what they name."""
+    """A rule; empty matchers match everything. All are globs: `tasks` over id and name, the others over what
+    they name."""
 
     events: tuple[str, ...]
     channels: tuple[str, ...]
@@ -78,7 +79,7 @@ def _about_task(route: Route, event: Event) -> bool:
     subject = event.subject or {}
     labels = subject.get("labels") or {}
     return (
-        all(labels.get(key) == value for key, value in route.labels.items())
+        all(_any_glob((pattern,), labels.get(key)) for key, pattern in route.labels.items())
         and _any_glob(route.accounts, event.account)
         and _any_glob(route.models, subject.get("model"))
         and _any_glob(route.tasks, event.task, subject.get("name"))

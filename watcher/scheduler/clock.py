@@ -63,7 +63,7 @@ class Clock:
 
     def __init__(self, before: float = 0.0) -> None:
         self._scheduler = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 8}
         )
         self._alarms: dict[str, _Alarm] = {}
         self._uptime = before

@@ -46,26 +46,24 @@ STALLED_PAUSE = 2.0
 
 @dataclass(slots=True)
 class Report:
-    """What one sweep did.
-
-    `unknown`: tasks that the account never knew; `hidden`: known ones that a changed key can't see.
-    """
+    """What one sweep did. `unknown`: tasks that the account never knew."""
 
     asked: int = 0
     changed: int = 0
     events: int = 0
     failed: int = 0
     unknown: list[TaskKey] = field(default_factory=list)
-    hidden: list[TaskKey] = field(default_factory=list)
     error: UpstreamError | None = None
     started: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trial:
-    """A key that isn't the one with which the known tasks were seen; `mark` stands for it in the store."""
+    """A key that isn't the one with which the known tasks were seen; `mark` stands for it in the store, `hidden` are
+    the tasks that it hasn't shown."""
 
     mark: str
+    hidden: set[TaskKey] = field(default_factory=set)
 
 
 class Sweeper:
@@ -145,7 +143,7 @@ class Sweeper:
         finally:
             for key in keys:
                 self._plan(self.tracked[key])
-        await self._judge_trial(report)
+        await self._judge_trial()
         self.polled = True
         self._say(report, self._pacer.queries - queries)
         self._after_sweep(self, report)
@@ -172,7 +170,8 @@ class Sweeper:
         return max(1, int(SWEEP_SECONDS / self._pacer.spacing))
 
     async def _until_due(self) -> None:
-        due = time.monotonic() + self._delay()
+        delay = self._delay()
+        due = time.monotonic() + delay
         # The alarm goes by the wall clock, so it may ring a little early.
         while (left := due - time.monotonic()) > 0:
             self._wake.clear()
@@ -206,10 +205,10 @@ class Sweeper:
 
     async def _look(self, tracked: Tracked, report: Report, *, trusted: bool = False) -> None:
         async with self._gate:
-            if isinstance(report.error, KeyRejected):
-                return
             try:
                 number = await self._pacer.take()
+                if isinstance(report.error, KeyRejected):
+                    return
                 moment = datetime.now(tz=UTC)
                 report.asked += 1
                 await self._ask(tracked, number, moment, report, trusted=trusted)
@@ -225,7 +224,7 @@ class Sweeper:
             answer = await self._client.get_task(tracked.key.id)
             stale = await self._compare(tracked, answer, number, moment, report, trusted=trusted)
         except (TaskUnknown, NotOwned) as error:
-            await self._missing(tracked, error, moment, report)
+            await self._missing(tracked, error, number, moment, report)
         except UpstreamError as error:
             await self._failed(tracked, error, moment, report)
         else:
@@ -256,11 +255,13 @@ class Sweeper:
         number = await self._pacer.take()
         await self._ask(tracked, number, datetime.now(tz=UTC), report, trusted=True)
 
-    async def _missing(self, tracked: Tracked, error: UpstreamError, moment: datetime, report: Report) -> None:
+    async def _missing(
+        self, tracked: Tracked, error: UpstreamError, number: int, moment: datetime, report: Report
+    ) -> None:
         """The API says that there is no such task, or that it isn't ours. A list has the last word."""
         tracked.digest = b""
         if self._trial is not None and tracked.unfinished:
-            report.hidden.append(tracked.key)
+            self._trial.hidden.add(tracked.key)
             return
         if tracked.status is None:
             await self._good(tracked, moment)
@@ -280,7 +281,7 @@ class Sweeper:
                 return
         reason = "not_found" if owned else "no_ownership"
         recorded = await self._ledger.record(
-            record_missing, tracked.key, moment, reason, confirmed=confirmed, at_once=not owned
+            record_missing, tracked.key, number, moment, reason, confirmed=confirmed, at_once=not owned
         )
         self._count(recorded, report)
         change = (recorded.comparisons or {}).get(tracked.key)
@@ -321,9 +322,9 @@ class Sweeper:
             if self._trial is None or not self._unfinished():
                 await self._good(None, moment)
 
-    async def _judge_trial(self, report: Report) -> None:
-        """A changed key's first sweep: does it see what the old one saw? If nothing, no task has changed."""
-        if self._trial is None or not report.hidden or report.failed:
+    async def _judge_trial(self) -> None:
+        """A changed key's first round: does it see what the old one saw? If nothing, no task has changed."""
+        if self._trial is None or not self._trial.hidden or len(self._trial.hidden) < self._unfinished():
             return
         error = KeyRejected(
             f"this key sees none of the {self._unfinished()} known tasks",

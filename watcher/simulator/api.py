@@ -190,7 +190,7 @@ class _Director:
 
 
 def _ok(result: dict[str, Any]) -> Reply:
-    body = json.dumps({"status": {"code": "20000", "message": "OK"}, "result": result}, ensure_ascii=False)
+    body = json.dumps({"status": {"code": "20000", "message": "OK"}, "result": result})
     return Response(body, media_type="application/json"), "ok"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Engine, inspect
 
 from watcher.errors import StoreUnusable
 from watcher.state.budget import get_meta, set_meta
-from watcher.state.database import scalar
+from watcher.state.database import scalar, translate
 from watcher.state.schema import APPLICATION_ID
 
 HEAD = "0001"
@@ -65,6 +66,9 @@ def _copy(engine: Engine, path: Path, revision: str) -> str:
     raw = engine.raw_connection()
     try:
         raw.cursor().execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise translate(error, path) from None
     finally:
         raw.close()
     return str(target)

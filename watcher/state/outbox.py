@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Select, and_, exists, func, insert, select, t
 
 from watcher.errors import UsageError
 from watcher.models import Delivery
-from watcher.notifier.decide import Decision
+from watcher.notifier.decide import LONGEST_RETRY_AFTER, Decision
 from watcher.state import schema
+from watcher.state.budget import load_alive
 from watcher.state.health import after_try, tell_given_up
 from watcher.state.record import Recorded, Settled, append_events, load_channel, save_channel
 from watcher.state.rows import delivery_from
@@ -24,6 +25,7 @@ from watcher.state.rows import delivery_from
 UNFINISHED = ("waiting", "held", "sending")
 REDELIVERABLE = ("refused", "expired", "parked", "silenced")
 CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its name returns"
+LONGEST_WAIT = timedelta(seconds=LONGEST_RETRY_AFTER)
 POISON = "each of its last tries ended with the death of the process"
 
 WAITING = text("deliveries.state = 'waiting'")
@@ -170,9 +172,10 @@ def take_over(tx: Connection, settled: Settled, channels: Iterable[str], now: da
     tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED))
     back = and_(_deliveries.state == "parked", _deliveries.reason == CHANNEL_REMOVED, _deliveries.channel.in_(known))
     tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now))
-    # A stop must not look like a pause that the channel asked for, nor must a clock that was set back.
-    soon = and_(_deliveries.state == "waiting", _deliveries.next_at > now + timedelta(hours=1))
-    tx.execute(update(schema.deliveries).where(soon).values(next_at=now))
+    alive, last = load_alive(tx), tx.execute(select(func.max(_deliveries.next_at)).where(WAITING)).scalar()
+    set_back = (alive is not None and alive > now) or (last is not None and last > now + LONGEST_WAIT)
+    if set_back:
+        make_due(tx, now)
     drafts: list[Any] = []
     for channel, count in poisoned.items():
         health = load_channel(tx, channel)

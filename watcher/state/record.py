@@ -86,15 +86,16 @@ def record_missing(
     tx: Connection,
     settled: Settled,
     key: TaskKey,
+    number: int,
     time: datetime,
     reason: str,
     *,
     confirmed: bool,
     at_once: bool = False,
 ) -> Recorded:
-    """A GET said that the task isn't there; see `diff.still_missing`. An unknown task stays unknown."""
+    """GET `number` said that the task isn't there; see `diff.still_missing`. An unknown task stays unknown."""
     stored = load_snapshot(tx, key)
-    if stored is None:
+    if stored is None or number <= stored.number:
         return Recorded()
     change = still_missing(stored, time, reason, confirmed=confirmed, at_once=at_once)
     if change.snapshot is None:

@@ -94,9 +94,11 @@ def _prepare(engine: Engine, path: Path) -> None:
 
 def _quarantine(engine: Engine, path: Path, damage: str) -> StoreError:
     engine.dispose()
-    copy = path.with_name(f"{path.name}.damaged-{datetime.now(tz=UTC):%Y%m%dT%H%M%S}")
+    # Named after the damaged file's own time: a supervisor that starts us again and again makes no second copy.
+    changed = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    copy = path.with_name(f"{path.name}.damaged-{changed:%Y%m%dT%H%M%S}")
     for suffix in ("", "-wal"):
-        if Path(f"{path}{suffix}").exists():
+        if Path(f"{path}{suffix}").exists() and not Path(f"{copy}{suffix}").exists():
             shutil.copy2(f"{path}{suffix}", f"{copy}{suffix}")
     return StoreUnusable(
         f"the store {path} is damaged ({damage}); nothing was changed and a copy was kept: {copy}",
