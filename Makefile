@@ -30,12 +30,12 @@ bench: setup  ## ratios measured side by side in one run
 
 setup: $(READY)
 
-$(RUNS): requirements.lock .ci/venv.py
-	@$(PYTHON) .ci/venv.py $(VENV) requirements.lock
+$(RUNS): requirements.lock .ci/make_venv.py
+	@$(PYTHON) .ci/make_venv.py $(VENV) requirements.lock
 	@touch $@
 
-$(READY): requirements-dev.lock .ci/venv.py
-	@$(PYTHON) .ci/venv.py $(VENV) requirements-dev.lock
+$(READY): requirements-dev.lock .ci/make_venv.py
+	@$(PYTHON) .ci/make_venv.py $(VENV) requirements-dev.lock
 	@touch $(RUNS) $@
 
 lock:  ## needs uv; writes both lock files without any address

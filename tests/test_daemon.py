@@ -254,8 +254,9 @@ def test_a_start_that_a_full_disk_held_up_is_told_when_there_is_space_again(tmp_
         stage.watcher.start_ready()
         ballast = _disk_of(stage) / "ballast"
         _fill(ballast)
-        # Once by the sweep that couldn't write, and once by the loop that would tell of the start after it.
-        until(lambda: len(stage.watcher.lines("store.stalled")) > 1, "it is said")
+        stage.watcher.until_said("store.stalled")
+        stage.watcher.until_said("account main ")  # the first round is over, and nothing of it could be written
+        time.sleep(1)  # so that whoever would tell of the start has come by
         ballast.unlink()
         stage.until_told("task.discovered", count=2)
         told = stage.until_told("watcher.started")

@@ -26,6 +26,7 @@ from watcher.models import Snapshot, TaskKey
 from watcher.redact import Redactor
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.clock import Clock
+from watcher.scheduler.standing import Standing
 from watcher.scheduler.sweep import Report, Sweeper
 from watcher.scheduler.tracked import tracked_from
 from watcher.settings import Account, Poll, Settings, Task
@@ -148,10 +149,9 @@ async def watching(
         first = max((task.number for task in reader.tasks()), default=0) + 1
         goals = Goals(settings.poll.interval, settings.poll.wait_interval, settings.poll.settle)
         health = next(iter(reader.accounts()), AccountHealth("main"))
-        sweeper = Sweeper(
-            "main", client, Pacer(6000, numbers_from(first)), Ledger(store.database, settled), clock, goals,
-            tracked_from(settings.task_keys(), reader.tasks()), health,
-        )  # fmt: skip
+        pacer, ledger = Pacer(6000, numbers_from(first)), Ledger(store.database, settled)
+        tracked = tracked_from(settings.task_keys(), reader.tasks())
+        sweeper = Sweeper("main", client, pacer, ledger, clock, goals, tracked, Standing("main", ledger, pacer, health))
         watch = Watch(sim, sweeper, store.database, reader, beats=beats)
         try:
             yield watch

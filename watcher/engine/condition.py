@@ -98,8 +98,8 @@ class _Metrics:
                 self._tasks.labels(name, state).set(count)
             self._up.labels(name).set(sweeper.health.well)
             self._queries.labels(name).set(core.pacers[name].queries)
-            if sweeper.last_answer is not None:
-                self._age.labels(name).set(now - sweeper.last_answer)
+            if sweeper.standing.last_answer is not None:
+                self._age.labels(name).set(now - sweeper.standing.last_answer)
         self._deliveries.clear()
         for (channel, state), count in status.counts.items():
             self._deliveries.labels(channel, state).set(count)

@@ -18,7 +18,8 @@ from watcher.notifier.deliver import Lane
 from watcher.redact import Redactor
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.clock import Clock
-from watcher.scheduler.sweep import Report, Sweeper, Trial
+from watcher.scheduler.standing import Standing, Trial
+from watcher.scheduler.sweep import Report, Sweeper
 from watcher.scheduler.tracked import tracked_from
 from watcher.settings import Settings
 from watcher.state import budget, outbox, schema
@@ -64,7 +65,7 @@ class Core:
         """Write down what was seen unchanged since the last time, and when each account answered last."""
         dirty = [tracked for sweeper in self.sweepers.values() for tracked in sweeper.unwritten()]
         rows = [(t.key, t.number, t.seen) for t in dirty if t.seen is not None]
-        answered = [(name, s.last_good) for name, s in self.sweepers.items() if s.last_good is not None]
+        answered = [(name, s.standing.last_good) for name, s in self.sweepers.items() if s.standing.last_good]
         await self.database.write(save_seen, rows, answered)
         for tracked, (_, number, _seen) in zip(dirty, rows, strict=True):
             tracked.dirty = tracked.number != number
@@ -131,9 +132,10 @@ def _add_account(core: Core, name: str, stored: _Stored, redactor: Redactor, con
     keys = [key for key in settings.task_keys() if key.account == name]
     tracked = tracked_from(keys, stored.snapshots)
     mark = _mark(account.api_key.get_secret_value())
+    trial = None if mark == stored.marks[name] else Trial(mark)
+    standing = Standing(name, core.ledger, pacer, stored.accounts[name], trial)
     sweeper = Sweeper(
-        name, client, pacer, core.ledger, core.clock, goals, tracked, stored.accounts[name],
-        trial=None if mark == stored.marks[name] else Trial(mark),
+        name, client, pacer, core.ledger, core.clock, goals, tracked, standing,
         after_sweep=lambda sweeper, report: core.after_sweep(sweeper, report),
     )  # fmt: skip
     core.pacers[name], core.clients[name], core.sweepers[name] = pacer, client, sweeper

@@ -9,6 +9,7 @@ import structlog
 
 from watcher.clova import make_ssl_context
 from watcher.engine.core import Core
+from watcher.scheduler.standing import Standing
 from watcher.settings import Settings
 from watcher.state.outbox import overdue
 
@@ -49,13 +50,13 @@ class Heartbeat:
 
     def _trouble(self, core: Core) -> str:
         """A key that is known to be refused has been told; polls that fail otherwise have not been mended by anyone."""
-        now = time.monotonic()
         for name, sweeper in core.sweepers.items():
-            if sweeper.health.rejected:
-                continue
-            if sweeper.health.failed or sweeper.last_answer is None or now - sweeper.last_answer > self._patience(core):
+            if not sweeper.health.rejected and (sweeper.health.failed or self._silent(sweeper.standing, core)):
                 return f"account {name} gives no answers"
         return ""
+
+    def _silent(self, standing: Standing, core: Core) -> bool:
+        return standing.last_answer is None or time.monotonic() - standing.last_answer > self._patience(core)
 
     def _patience(self, core: Core) -> float:
         return OVERDUE + max(core.settings.poll.interval, core.settings.poll.wait_interval)

@@ -9,7 +9,6 @@ meet nowhere but in the store.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import random
 import time
@@ -21,17 +20,17 @@ import structlog
 
 from watcher.clova import Answer, Client
 from watcher.clova.quota import Pacer
-from watcher.errors import KeyRejected, NotOwned, RateLimited, StoreStalled, TaskUnknown, UpstreamError
+from watcher.errors import KeyRejected, NotOwned, StoreStalled, TaskUnknown, UpstreamError
 from watcher.models import Observation, TaskKey
 from watcher.scheduler import cadence
 from watcher.scheduler.census import Census
 from watcher.scheduler.clock import Clock
+from watcher.scheduler.standing import Standing
 from watcher.scheduler.tracked import DueHeap, Tracked
-from watcher.state.budget import save_key_mark
 from watcher.state.diff import GONE_AFTER
-from watcher.state.health import AccountHealth, Poll
+from watcher.state.health import AccountHealth
 from watcher.state.ledger import Ledger
-from watcher.state.record import Recorded, record_missing, record_observations, record_poll
+from watcher.state.record import Recorded, record_missing, record_observations
 
 log = structlog.get_logger()
 
@@ -57,20 +56,8 @@ class Report:
     started: float = field(default_factory=time.monotonic)
 
 
-@dataclass(slots=True)
-class Trial:
-    """A key that isn't the one with which the known tasks were seen; `mark` stands for it in the store, `hidden` are
-    the tasks that it hasn't shown."""
-
-    mark: str
-    hidden: set[TaskKey] = field(default_factory=set)
-
-
 class Sweeper:
-    """Watches the tasks of one account.
-
-    `trial` when its key changed since the tasks were last seen; `after_sweep` hears each report.
-    """
+    """Watches the tasks of one account. `after_sweep` hears each report."""
 
     def __init__(
         self,
@@ -81,25 +68,24 @@ class Sweeper:
         clock: Clock,
         goals: cadence.Goals,
         tracked: dict[TaskKey, Tracked],
-        health: AccountHealth,
-        trial: Trial | None = None,
+        standing: Standing,
         after_sweep: Callable[[Sweeper, Report], None] = lambda _sweeper, _report: None,
     ) -> None:
         self.name = name
-        self.health = health
+        self.standing = standing
         self.tracked = tracked
-        self.last_answer: float | None = None
         self.polled = False
-        self._trial = trial
         self._client, self._pacer, self._ledger, self._clock = client, pacer, ledger, clock
         self._goals = goals
         self._after_sweep = after_sweep
         self.census = Census(client, pacer)
         self._due = DueHeap()
         self._wake = asyncio.Event()
-        self.last_good = health.last_good
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._known_failures: set[str] = set()
+
+    @property
+    def health(self) -> AccountHealth:
+        return self.standing.health
 
     # ── the loop ──
 
@@ -143,7 +129,7 @@ class Sweeper:
         finally:
             for key in keys:
                 self._plan(self.tracked[key])
-        await self._judge_trial()
+        await self.standing.judge_trial(self._unfinished())
         self.polled = True
         self._say(report, self._pacer.queries - queries)
         self._after_sweep(self, report)
@@ -216,7 +202,7 @@ class Sweeper:
                 # Nothing is written, so nothing is believed either: the same is seen again later.
                 tracked.digest = b""
                 report.failed += 1
-                self._say_once("store.stalled", error=error.message, hint=error.hint)
+                self.standing.say_once("store.stalled", error)
                 await asyncio.sleep(STALLED_PAUSE)
 
     async def _ask(self, tracked: Tracked, number: int, moment: datetime, report: Report, *, trusted: bool) -> None:
@@ -260,25 +246,25 @@ class Sweeper:
     ) -> None:
         """The API says that there is no such task, or that it isn't ours. A list has the last word."""
         tracked.digest = b""
-        if self._trial is not None and tracked.unfinished:
-            self._trial.hidden.add(tracked.key)
-            return
-        if tracked.status is None:
-            await self._good(tracked, moment)
+        if self.standing.trial is not None and tracked.unfinished:
+            self.standing.trial.hidden.add(tracked.key)
+        elif tracked.status is None:
             tracked.gone = True
             report.unknown.append(tracked.key)
-            return
-        owned = not isinstance(error, NotOwned)
-        first = not tracked.missing
+            await self._good(tracked, moment)
+        else:
+            await self._lost(tracked, number, moment, report, owned=not isinstance(error, NotOwned))
+
+    async def _lost(self, tracked: Tracked, number: int, moment: datetime, report: Report, *, owned: bool) -> None:
+        """A task that was known isn't there: note it, and tell it once it is sure."""
+        first, tracked.missing = not tracked.missing, True
         if first:
             tracked.missing_at = time.monotonic()
-        confirmed = False
-        if not owned or (not first and not tracked.gone):
-            try:
-                confirmed = await self._confirmed(tracked, owned=owned)
-            except UpstreamError as trouble:
-                await self._failed(tracked, trouble, moment, report)
-                return
+        try:
+            confirmed = not tracked.gone and await self._confirmed(tracked, owned=owned, first=first)
+        except UpstreamError as error:
+            await self._failed(tracked, error, moment, report)
+            return
         reason = "not_found" if owned else "no_ownership"
         recorded = await self._ledger.record(
             record_missing, tracked.key, number, moment, reason, confirmed=confirmed, at_once=not owned
@@ -286,16 +272,15 @@ class Sweeper:
         self._count(recorded, report)
         change = (recorded.comparisons or {}).get(tracked.key)
         if change is not None and change.snapshot is not None:
-            tracked.missing, tracked.gone = change.snapshot.missing_since is not None, bool(change.snapshot.gone)
-        tracked.missing = True
+            tracked.gone = bool(change.snapshot.gone)
         await self._good(tracked, moment)
 
-    async def _confirmed(self, tracked: Tracked, *, owned: bool) -> bool:
+    async def _confirmed(self, tracked: Tracked, *, owned: bool, first: bool) -> bool:
         """Whether a task that a GET doesn't find is really gone: raises when the list can't be had either."""
         if not owned:
             await self.census.answers()
             return True
-        if time.monotonic() - (tracked.missing_at or 0.0) < GONE_AFTER.total_seconds() - 1.0:
+        if first or time.monotonic() - (tracked.missing_at or 0.0) < GONE_AFTER.total_seconds() - 1.0:
             return False
         others = [other for other in self.tracked.values() if other is not tracked and other.status is not None]
         if others and all(other.missing for other in others):
@@ -309,7 +294,7 @@ class Sweeper:
         try:
             await self._ask_idle(moment, report)
         except StoreStalled as error:
-            self._say_once("store.stalled", error=error.message, hint=error.hint)
+            self.standing.say_once("store.stalled", error)
             await asyncio.sleep(STALLED_PAUSE)
 
     async def _ask_idle(self, moment: datetime, report: Report) -> None:
@@ -318,58 +303,33 @@ class Sweeper:
         except UpstreamError as error:
             await self._failed(None, error, moment, report)
         else:
-            # While a new key is on trial, that a list answers proves nothing.
-            if self._trial is None or not self._unfinished():
+            # While a changed key is on trial, that a list answers proves nothing.
+            if self.standing.trial is None or not self._unfinished():
                 await self._good(None, moment)
-
-    async def _judge_trial(self) -> None:
-        """A changed key's first round: does it see what the old one saw? If nothing, no task has changed."""
-        if self._trial is None or not self._trial.hidden or len(self._trial.hidden) < self._unfinished():
-            return
-        error = KeyRejected(
-            f"this key sees none of the {self._unfinished()} known tasks",
-            "put back a key of the account that owns them, or list the tasks of the new key's account",
-        )
-        self._say_once("poll.failed", error=error.message, hint=error.hint, request_id="")
-        with contextlib.suppress(StoreStalled):
-            await self._polled("disowned", error, datetime.now(tz=UTC))
-
-    def _unfinished(self) -> int:
-        return sum(tracked.unfinished for tracked in self.tracked.values())
 
     async def _good(self, tracked: Tracked | None, moment: datetime) -> None:
         if tracked is not None:
             tracked.failures = 0
-        if self._trial is not None and (tracked is None or not tracked.unknown):
-            await self._ledger.database.write(save_key_mark, self.name, self._trial.mark)
-            self._trial = None
-        self._known_failures.clear()
-        self.last_answer = time.monotonic()
-        if not self.health.well:
-            await self._polled("good", None, moment)
-            self.plan_unsettled()
-        self.last_good = moment if self.last_good is None else max(self.last_good, moment)
+        if await self.standing.good(moment, proof=tracked is None or not tracked.unknown):
+            self._hurry()
 
     async def _failed(self, tracked: Tracked | None, error: UpstreamError, moment: datetime, report: Report) -> None:
         report.failed += 1
         report.error = error
         if tracked is not None:
             tracked.failures += 1
-        if isinstance(error, RateLimited):
-            self._pacer.pause(error.retry_after or self._pacer.spacing)
-        self._say_once("poll.failed", error=error.message, hint=error.hint, request_id=error.request_id)
-        await self._polled("rejected" if isinstance(error, KeyRejected) else "failed", error, moment)
+        await self.standing.failed(error, moment)
 
-    async def _polled(self, poll: Poll, error: UpstreamError | None, moment: datetime) -> None:
-        self.health = await self._ledger.take(record_poll, self.name, poll, error, moment, self.last_good)
-
-    def plan_unsettled(self) -> None:
+    def _hurry(self) -> None:
         """The account answers again: what was put off by failures is looked at again at the usual pace."""
         for tracked in self.tracked.values():
             planned = self._due.planned(tracked.key)
             if tracked.failures and planned is not None:
                 tracked.failures = 0
                 self._due.plan(tracked.key, random.random() * min(planned, self._goals.interval))  # noqa: S311
+
+    def _unfinished(self) -> int:
+        return sum(tracked.unfinished for tracked in self.tracked.values())
 
     # ── telling ──
 
@@ -389,9 +349,3 @@ class Sweeper:
             queries=queries,
             seconds=round(time.monotonic() - report.started, 3),
         )
-
-    def _say_once(self, what: str, **facts: str) -> None:
-        """The same failure is said once, until things go well again."""
-        say = log.debug if facts["error"] in self._known_failures else log.warning
-        self._known_failures.add(facts["error"])
-        say(what, account=self.name, **facts)

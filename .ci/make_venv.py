@@ -1,4 +1,4 @@
-"""Makes the virtual environment: `python3 .ci/venv.py .venv requirements.lock`, in about half of pip's time.
+"""Makes the virtual environment: `python3 .ci/make_venv.py .venv requirements.lock`, in about half of pip's time.
 
 Needs pip, but no ensurepip (Debian's venv may lack it). The lock names every package with its hash, so nothing is left
 to resolve, and two pips install half of them each. Modules are compiled when they are first imported.

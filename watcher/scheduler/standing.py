@@ -1,0 +1,88 @@
+"""How an account stands with its upstream: whether its polls succeed, whether its key is believed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from watcher.clova.quota import Pacer
+from watcher.errors import KeyRejected, RateLimited, StoreStalled, UpstreamError
+from watcher.models import TaskKey
+from watcher.state.budget import save_key_mark
+from watcher.state.health import AccountHealth, Poll
+from watcher.state.ledger import Ledger
+from watcher.state.record import record_poll
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Trial:
+    """A key that isn't the one with which the known tasks were seen.
+
+    `mark` stands for the key in the store, `hidden` are the tasks that it hasn't shown.
+    """
+
+    mark: str
+    hidden: set[TaskKey] = field(default_factory=set)
+
+
+class Standing:
+    """Keeps the account's health in the store, and tells what follows from it. `last_answer` is monotonic."""
+
+    def __init__(
+        self, name: str, ledger: Ledger, pacer: Pacer, health: AccountHealth, trial: Trial | None = None
+    ) -> None:
+        self.name = name
+        self.health = health
+        self.trial = trial
+        self.last_good = health.last_good
+        self.last_answer: float | None = None
+        self._ledger, self._pacer = ledger, pacer
+        self._said: set[str] = set()
+
+    async def good(self, moment: datetime, *, proof: bool = True) -> bool:
+        """A poll succeeded; True when the account wasn't well before. `proof`: the key showed what it should show."""
+        if self.trial is not None and proof:
+            await self._ledger.database.write(save_key_mark, self.name, self.trial.mark)
+            self.trial = None
+        self._said.clear()
+        self.last_answer = time.monotonic()
+        recovered = not self.health.well
+        if recovered:
+            await self._polled("good", None, moment)
+        self.last_good = moment if self.last_good is None else max(self.last_good, moment)
+        return recovered
+
+    async def failed(self, error: UpstreamError, moment: datetime) -> None:
+        """A poll failed; a rate limit also slows the pace."""
+        if isinstance(error, RateLimited):
+            self._pacer.pause(error.retry_after or self._pacer.spacing)
+        self.say_once("poll.failed", error, request_id=error.request_id)
+        await self._polled("rejected" if isinstance(error, KeyRejected) else "failed", error, moment)
+
+    async def judge_trial(self, known: int) -> None:
+        """A changed key saw none of the `known` unfinished tasks in a whole round: then the account has changed, and no
+        task of it. Nothing is told before each of them was asked for."""
+        if self.trial is None or not self.trial.hidden or len(self.trial.hidden) < known:
+            return
+        error = KeyRejected(
+            f"this key sees none of the {known} known tasks",
+            "put back a key of the account that owns them, or list the tasks of the new key's account",
+        )
+        self.say_once("poll.failed", error)
+        with contextlib.suppress(StoreStalled):
+            await self._polled("disowned", error, datetime.now(tz=UTC))
+
+    def say_once(self, what: str, error: UpstreamError | StoreStalled, **facts: str) -> None:
+        """The same failure is said once, until things go well again."""
+        say = log.debug if error.message in self._said else log.warning
+        self._said.add(error.message)
+        say(what, account=self.name, error=error.message, hint=error.hint, **facts)
+
+    async def _polled(self, poll: Poll, error: UpstreamError | None, moment: datetime) -> None:
+        self.health = await self._ledger.take(record_poll, self.name, poll, error, moment, self.last_good)
