@@ -7,6 +7,8 @@ RUNS   := $(VENV)/.ready-to-run
 READY  := $(VENV)/.ready
 T      ?=
 ARGS   ?=
+# Packages are installed uncompiled; unless the first import keeps what it compiled, each process would compile all anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test setup check format bench lock test-deps clean
 
@@ -14,7 +16,7 @@ demo: $(RUNS)  ## the whole story in about a minute, without a key; ARGS="--keep
 	$(BIN)/watcher demo $(ARGS)
 
 test: setup  ## every test that this machine can run; T="-k word" picks some
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(T)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(T)
 
 check: setup  ## linter, formatter and type checker
 	$(BIN)/ruff check .

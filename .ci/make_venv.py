@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -33,8 +34,9 @@ def main(folder: str, lock: str) -> int:
     python = target / "bin" / "python"
     if not python.exists():
         venv.create(target, symlinks=True)
-    if not _install(python, Path(lock).read_text(encoding="utf-8")):
-        print("Error: pip couldn't install the packages\nTry: what its message above says", file=sys.stderr)
+    print(f"{target.name}: installing what {lock} names", file=sys.stderr)
+    if said := _install(python, Path(lock).read_text(encoding="utf-8")):
+        print(f"{said}\nError: pip couldn't install the packages\nTry: what it says above", file=sys.stderr)
         return 1
     _link(target, python)
     print(f"{target.name}: ready in {time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -49,17 +51,20 @@ def _lacking() -> tuple[str, str] | None:
     return None
 
 
-def _install(python: Path, lock: str) -> bool:
+def _install(python: Path, lock: str) -> str:
+    """What pip said when it failed; "" when all is there."""
     packages = [block for block in re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE) if "==" in block]
-    with tempfile.TemporaryDirectory() as folder:
-        running = []
-        for number in range(HALVES):
-            part = Path(folder) / f"{number}.txt"
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(HALVES) as pool:
+        parts = [Path(folder) / f"{number}.txt" for number in range(HALVES)]
+        for number, part in enumerate(parts):
             part.write_text("".join(packages[number::HALVES]), encoding="utf-8")
-            command = [sys.executable, "-m", "pip", "--python", str(python), *PIP, *INSTALL, "--requirement", str(part)]
-            running.append(subprocess.Popen(command))  # noqa: S603
-        results = [pip.wait() for pip in running]
-    return not any(results)
+        return "\n".join(filter(None, pool.map(lambda part: _pip(python, part), parts)))
+
+
+def _pip(python: Path, part: Path) -> str:
+    command = [sys.executable, "-m", "pip", "--python", str(python), *PIP, *INSTALL, "--requirement", str(part)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+    return done.stdout.strip() or f"exit {done.returncode}" if done.returncode else ""
 
 
 def _link(target: Path, python: Path) -> None:

@@ -90,7 +90,7 @@ class Hostile:
         self.asked.append(f"{method} {path}")
         if "/tuning/v2/tasks" in path:
             return self.upstream(echo)
-        return self.refusal, {"X-Reason": quote(echo)[:2000]}, echo
+        return self.refusal, {"X-Reason": quote(echo)[:2000], "Retry-After": "1"}, echo
 
     def _handler(hostile) -> type[BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(BaseHTTPRequestHandler):
@@ -179,8 +179,8 @@ def canaries_in(folder: Path, canaries: list[str]) -> Iterator[tuple[Watcher, Ho
 
 READING = [
     ("status",), ("history", TASK), ("history", TASK, "--json"), ("prove", TASK), ("prove", TASK, "--json"),
-    ("deliveries",), ("deliveries", "--json"), ("health", "--json"), ("routes", TASK, "task.failed"), ("check",),
-    ("check", "--online"), ("test-notify",), ("wait", TASK, "--timeout", "1s"), ("redeliver", "--failed"), ("run",),
+    ("deliveries",), ("deliveries", "--json"), ("health", "--json"), ("check",),
+    ("check", "--online"), ("test-notify",), ("redeliver", "--failed"), ("run",),
     ("once",),
 ]  # fmt: skip
 """The last two are refused while the daemon runs."""

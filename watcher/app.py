@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -45,6 +44,7 @@ Say = Callable[[str], None]
 
 async def run(settings: Settings, say: Say, redactor: Redactor | None = None) -> int:
     """The daemon: preflight lines go to `say`, then it watches until SIGTERM or SIGINT. Returns the exit code."""
+    stopping = _stop_on_signals()
     redactor = redactor or Redactor(settings.secret_values())
     channels = await build_channels(settings, redactor)
     watchdog = Watchdog()
@@ -52,8 +52,7 @@ async def run(settings: Settings, say: Say, redactor: Redactor | None = None) ->
         _say_store(store)
         core = await build_core(settings, store.database, channels, redactor)
         first_round = FirstRound(say)
-        daemon = Daemon(core, watchdog=watchdog, touch=store.lock.touch, on_sweep=first_round.heard)
-        _handle_signals(daemon)
+        daemon = Daemon(core, watchdog=watchdog, stopping=stopping, touch=store.lock.touch, on_sweep=first_round.heard)
         log.info(
             "watcher.running", version=__version__, tasks=len(settings.tasks), channels=len(channels), port=daemon.port
         )
@@ -169,12 +168,13 @@ def _say_store(store: Store) -> None:
         log.warning("store.location", warning=warning)
 
 
-def _handle_signals(daemon: Daemon) -> None:
-    loop = asyncio.get_running_loop()
+def _stop_on_signals() -> asyncio.Event:
+    """Set once somebody asks the process to stop, from the first moment on."""
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.stop)
-    with contextlib.suppress(AttributeError):
-        loop.add_signal_handler(signal.SIGHUP, _say_no_reload)
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _say_no_reload)
+    return stopping
 
 
 def _say_no_reload() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from argparse import Namespace
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -21,6 +23,8 @@ For cron. Exit code 1 only when a poll or a delivery failed. Refused while a wat
 
 
 def run(arguments: Namespace) -> int:
+    # Nothing has begun while the rest is still being loaded: a stop is then just an end.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     import asyncio
 
     return asyncio.run(_run(_prepared(arguments), arguments.redactor))

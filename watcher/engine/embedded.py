@@ -34,7 +34,7 @@ GRACE = 5.0
 class Daemon:
     """The running watcher. `run` returns the exit code: 0 after a stop, 1 when a loop died.
 
-    `touch` gives a sign of life that needs no store; `on_sweep` hears every sweep's report.
+    `stopping` ends it once set; `touch` gives a sign of life that needs no store; `on_sweep` hears each sweep's report.
     """
 
     def __init__(
@@ -42,12 +42,13 @@ class Daemon:
         core: Core,
         *,
         watchdog: Watchdog,
+        stopping: asyncio.Event | None = None,
         touch: Callable[[], None] = lambda: None,
         on_sweep: Callable[[Sweeper, Report], None] = lambda _sweeper, _report: None,
     ) -> None:
         self.core = core
         self.status = DaemonStatus(core)
-        self.stopping = asyncio.Event()
+        self.stopping = stopping or asyncio.Event()
         heartbeat = core.settings.heartbeat
         self._heartbeat = Heartbeat(core.settings) if heartbeat is not None else None
         self._chores = Chores(core, self.status, self._heartbeat)
@@ -132,14 +133,14 @@ class Daemon:
         started = time.monotonic()
         lanes = [loop for loop in loops if loop.get_name().startswith("lane ")]
         await _cancel([loop for loop in loops if loop.get_name().startswith("sweeper ")])
-        await asyncio.gather(*(lane.stop(GRACE) for lane in self.core.lanes.values()), return_exceptions=True)
+        await _within(GRACE + 1.0, *(lane.stop(GRACE) for lane in self.core.lanes.values()))
         self._web_stop.set()
         await _cancel(lanes)
-        await self._last_words()
+        await _within(1.0, self._last_words())
         await _cancel([loop for loop in loops if loop.get_name() != "web"])
         web = [loop for loop in loops if loop.get_name() == "web"]
         if web:
-            await asyncio.wait(web, timeout=1.5)
+            await asyncio.wait(web, timeout=0.5)
             await _cancel(web)
         await self.core.aclose()
         if self._heartbeat is not None:
@@ -161,6 +162,15 @@ class Daemon:
 def _web_server(core: Core, status: DaemonStatus) -> WebServer | None:
     http = core.settings.http
     return WebServer(http, status) if http is not None and http.port is not None else None
+
+
+async def _within(seconds: float, *work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at once; what isn't done by then is left to the next start, which is made for that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*work, return_exceptions=True)
+    except TimeoutError:
+        log.warning("stop.unfinished", hint="the next start takes it up")
 
 
 async def _cancel(loops: list[asyncio.Task[Any]]) -> None:

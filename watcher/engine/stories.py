@@ -48,10 +48,9 @@ class Stories:
             return
         if self._gap is not None:
             draft = Draft("watcher.gap", self._gap, details={"count": self._found})
-            self._gap = None
             await self._core.ledger.record(record_drafts, [draft])
+            self._gap = None
         if not self._started:
-            self._started = True
             draft = Draft(
                 "watcher.started",
                 Window(None, datetime.now(tz=UTC)),
@@ -59,6 +58,7 @@ class Stories:
                 notable=self._core.new_store,
             )
             await self._core.ledger.record(_introduce, draft)
+            self._started = True
 
     def _give_up_waiting(self) -> None:
         self._waited = True

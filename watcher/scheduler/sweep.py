@@ -45,12 +45,13 @@ STALLED_PAUSE = 2.0
 
 @dataclass(slots=True)
 class Report:
-    """What one sweep did. `unknown`: tasks that the account never knew."""
+    """What one sweep did. `stalled`: something couldn't be written; `unknown`: tasks that the account never knew."""
 
     asked: int = 0
     changed: int = 0
     events: int = 0
     failed: int = 0
+    stalled: bool = False
     unknown: list[TaskKey] = field(default_factory=list)
     error: UpstreamError | None = None
     started: float = field(default_factory=time.monotonic)
@@ -75,6 +76,7 @@ class Sweeper:
         self.standing = standing
         self.tracked = tracked
         self.polled = False
+        self._stalled = False
         self._client, self._pacer, self._ledger, self._clock = client, pacer, ledger, clock
         self._goals = goals
         self._after_sweep = after_sweep
@@ -130,7 +132,7 @@ class Sweeper:
             for key in keys:
                 self._plan(self.tracked[key])
         await self.standing.judge_trial(self._unfinished())
-        self.polled = True
+        self.polled, self._stalled = True, report.stalled
         self._say(report, self._pacer.queries - queries)
         self._after_sweep(self, report)
         return report
@@ -141,10 +143,10 @@ class Sweeper:
 
     def caught_up(self) -> bool:
         """Nothing is overdue: every task was asked since it was planned, or the account refuses to be asked."""
+        if not self.polled or self._stalled:
+            return False
         next_due = self._due.next_due()
-        return self.polled and (
-            self.health.rejected_since is not None or next_due is None or next_due > time.monotonic()
-        )
+        return self.health.rejected_since is not None or next_due is None or next_due > time.monotonic()
 
     def next_look(self, key: TaskKey) -> float | None:
         """Seconds until the task is due; None when nobody looks again."""
@@ -202,6 +204,7 @@ class Sweeper:
                 # Nothing is written, so nothing is believed either: the same is seen again later.
                 tracked.digest = b""
                 report.failed += 1
+                report.stalled = True
                 self.standing.say_once("store.stalled", error)
                 await asyncio.sleep(STALLED_PAUSE)
 
@@ -294,6 +297,7 @@ class Sweeper:
         try:
             await self._ask_idle(moment, report)
         except StoreStalled as error:
+            report.stalled = True
             self.standing.say_once("store.stalled", error)
             await asyncio.sleep(STALLED_PAUSE)
 

@@ -7,6 +7,7 @@ so a waiter that is cancelled can't cut a transaction in half, and whole transac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ R = TypeVar("R")
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another process's transaction (redeliver beside the daemon)."""
+
+CLOSE_TIMEOUT = 0.5
 
 _STALLING = ("disk is full", "readonly", "read-only", "locked", "busy", "disk i/o", "unable to open")
 _CORRUPT = ("malformed", "not a database", "corrupt")
@@ -98,13 +101,12 @@ class Database:
         finally:
             self._beat()
 
-    async def aclose(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown(wait=False)
-
     def close(self) -> None:
-        self._engine.dispose()
-        self._thread.shutdown(wait=False)
+        """Close the file after what is being written; don't wait for long, somebody else may hold SQLite's lock."""
+        closing = self._thread.submit(self._engine.dispose)
+        with contextlib.suppress(TimeoutError):
+            closing.result(timeout=CLOSE_TIMEOUT)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def translate(error: Exception, path: Path) -> StoreError:

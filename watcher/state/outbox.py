@@ -169,9 +169,11 @@ def take_over(tx: Connection, settled: Settled, channels: Iterable[str], now: da
     known = list(channels)
     poisoned = _recover_sending(tx, now)
     unfinished = and_(_deliveries.state.in_(("waiting", "held")), _deliveries.channel.not_in(known))
-    tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED))
+    # While it is parked, `born` holds its age: that time doesn't count towards giving up.
+    age = settled.uptime - _deliveries.born
+    tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED, born=age))
     back = and_(_deliveries.state == "parked", _deliveries.reason == CHANNEL_REMOVED, _deliveries.channel.in_(known))
-    tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now))
+    tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now, born=age))
     alive, last = load_alive(tx), tx.execute(select(func.max(_deliveries.next_at)).where(WAITING)).scalar()
     set_back = (alive is not None and alive > now) or (last is not None and last > now + LONGEST_WAIT)
     if set_back:

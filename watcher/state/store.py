@@ -50,8 +50,11 @@ def open_store(url: str, *, beat: Callable[[], None] = lambda: None) -> Store:
         files.inspect(path)
         files.create_private(path)
         engine = writing_engine(path)
-        cleanup.callback(engine.dispose)
-        _prepare(engine, path)
+        try:
+            _prepare(engine, path)
+        except BaseException:
+            engine.dispose()
+            raise
         lock.watch()
         database = Database(path, engine, beat=beat, check=lock.verify)
         cleanup.callback(database.close)
