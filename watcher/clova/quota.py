@@ -11,8 +11,9 @@ from dataclasses import dataclass
 WINDOW = 61.2
 """Seconds over which a minute's queries are spread. Exact spacing over 60 would let one too many into some minute."""
 
-BLOCK = 10.0
-"""Seconds of queries that are reserved in the store at a time."""
+BLOCK = 5.0
+"""Seconds of queries that are reserved in the store at a time; a start after a kill waits for so long at most, unless
+the queries are further apart."""
 
 LONGEST_WAIT = 60.0
 LONGEST_PAUSE = 900.0
