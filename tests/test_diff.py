@@ -575,3 +575,10 @@ def test_an_end_tells_how_long_the_training_took(end: str | None, trained: int) 
 def test_nobody_knows_how_long_a_training_took_that_had_begun_before_it_was_seen() -> None:
     ending = look(look(None, seen("RUNNING")).snapshot, seen("SUCCEEDED", when=1800, number=3)).drafts[0]
     assert "trained" not in ending.details
+
+
+def test_a_second_wait_is_counted_from_the_requeue() -> None:
+    training = look(stored("WAIT"), seen("RUNNING", when=60)).snapshot
+    waiting = look(training, seen("WAIT", when=600, number=3)).snapshot
+    started = look(waiting, seen("RUNNING", when=3000, number=4)).drafts[0]
+    assert (started.type, started.details["waited"]) == ("task.started", 2400)

@@ -20,9 +20,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.containers import IMAGE, RESTRICTED, Containers, containers, missing
+from tests.support.containers import IMAGE, LIMITS, RESTRICTED, Containers, containers, missing
 from watcher import __version__
 
+if missing() and os.environ.get("CI") != "true":
+    pytest.skip(missing(), allow_module_level=True)
 pytestmark = pytest.mark.xdist_group("image")
 KEY = "nv-canary-of-the-image-test"
 
@@ -30,7 +32,7 @@ KEY = "nv-canary-of-the-image-test"
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Containers]:
     if reason := missing():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        pytest.fail(reason)
     with containers() as made:
         made.build()
         yield made
@@ -200,8 +202,8 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def start(machine: Containers, name: str, etc: Path, port: int) -> None:
-    mounts = (f"--volume={etc}:/etc/watcher:ro", "--volume=watcher-data:/data")
+def start(machine: Containers, name: str, etc: Path, port: int, *data: str) -> None:
+    mounts = (f"--volume={etc}:/etc/watcher:ro", *(data or ("--volume=watcher-data:/data",)))
     listen = ("--env=WATCHER_HTTP__HOST=127.0.0.1", f"--env=WATCHER_HTTP__PORT={port}")
     machine.podman("run", "--detach", f"--name={name}", *RESTRICTED, *mounts, *listen, IMAGE)
 
@@ -249,3 +251,48 @@ def test_it_is_healthy_survives_sigkill_with_its_state_and_stops_cleanly(machine
         assert time.monotonic() - began < 10  # 8 s, and what podman adds
         assert machine.inspect("container", "second")["State"]["ExitCode"] == 0
         assert KEY not in logs(machine, "first") + logs(machine, "second")
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        (("--tmpfs=/data:rw,mode=1777,notmpcopyup",), "lies in memory"),
+        (("--read-only=false", "--env=WATCHER_STORE=sqlite:////home/w.db", "--user=0"), "the container's own layer"),
+    ],
+)
+def test_a_store_that_goes_with_its_container_is_warned_about(
+    machine: Containers, tmp_path: Path, data: tuple[str, ...], where: str
+) -> None:
+    with simulator(tmp_path) as upstream:
+        etc = configure(tmp_path, upstream, "http://127.0.0.1:9/hook")
+        with (etc / "watcher.yaml").open("a") as file:
+            file.write("http: null\n")  # the image's own settings stand above it: it listens all the same
+        port = free_port()
+        start(machine, "forgetful", etc, port, *data)
+        try:
+            until(lambda: status_of(f"http://127.0.0.1:{port}/readyz") == 200, "ready")
+            machine.podman("exec", "forgetful", "watcher", "health")
+            (line,) = [line for line in logs(machine, "forgetful").splitlines() if "store.location" in line]
+            assert where in line
+        finally:
+            machine.podman("rm", "--force", "--time=0", "forgetful")
+
+
+def test_the_readmes_three_steps_work_as_the_owner_of_a_folder(machine: Containers, tmp_path: Path) -> None:
+    folder = tmp_path / "watching"
+    folder.mkdir()
+    os.chown(folder, 1234, 1234)
+    mine = ("--user=1234:1234", f"--volume={folder}:/data", *LIMITS)
+    with Receiver().listening() as receiver, simulator(tmp_path) as upstream:
+        answers = f"{KEY}\n\n{receiver.url}\n\n"
+        said = machine.podman("run", "--rm", "-i", *mine, IMAGE, "init", "--base-url", upstream, given=answers)
+        assert "team  ok" in said
+        assert "reachable" in machine.podman("run", "--rm", *mine, IMAGE, "check", "--online")
+        listen = f"--env=WATCHER_HTTP__PORT={free_port()}"
+        machine.podman("run", "-d", "--name=mine", "--read-only", "--cap-drop=all", *mine, listen, IMAGE)
+        until(lambda: receiver.of("watcher.started"), "the start told")
+        machine.podman("stop", "--time=20", "mine")
+    files = {path.name: path.stat() for path in [*folder.iterdir(), *(folder / "secrets").iterdir()]}
+    private = [name for name, stat in files.items() if stat.st_mode & 0o777 == 0o600]
+    assert {"watcher.db", "clova_api_key", "team_url"} <= set(private)
+    assert {stat.st_uid for stat in files.values()} == {1234}

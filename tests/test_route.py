@@ -186,3 +186,10 @@ def test_a_task_event_that_no_route_names_goes_to_nobody_else() -> None:
 def test_a_channel_never_hears_of_its_own_trouble(type_: str) -> None:
     listeners = channel(("*",)), channel(name="mail", kind="mail")
     assert list(hearers(happened(type_, channel="team"), listeners, (route(),))) == ["mail"]
+
+
+def test_a_route_that_leads_only_to_the_troubled_channel_keeps_nobody_else_from_hearing_of_it() -> None:
+    trouble = event("channel.gave_up", channel="ops")
+    listeners = (Listener("ops", "chat"), Listener("dev", "chat", ("task.failed",)))
+    routes = (Route(("account.*", "channel.*"), ("ops",), {}),)
+    assert list(hearers(trouble, listeners, routes)) == ["dev"]

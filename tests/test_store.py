@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -456,3 +457,15 @@ def test_times_are_kept_as_whole_milliseconds(tmp_path: Path) -> None:
         tell(store.database)
     (rows,) = sql(tmp_path / "watcher.db", "SELECT time FROM events")
     assert rows == [((int(NOON.timestamp()) + 60) * 1000,)]
+
+
+def test_a_foreign_database_is_refused_without_a_byte_of_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.db"
+    with contextlib.closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE theirs (a)")
+        theirs.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable, match="another program"):
+        open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["foreign.db"]

@@ -389,7 +389,7 @@ async def test_a_listed_task_that_its_account_never_knew_makes_no_event_and_is_r
     async with play(tasks("other")) as sim, watching(sim, tmp_path, TASK, "other") as watch:
         sim.fault(kind, task=TASK)
         report = await watch.look()
-        assert (report.unknown, report.failed, watch.told()) == ([TaskKey("main", TASK)], 0, [])
+        assert (list(report.unknown), report.failed, watch.told()) == ([TaskKey("main", TASK)], 0, [])
         planned = watch.sweeper.next_look(TaskKey("main", TASK))
         assert planned is not None
         assert planned > 800

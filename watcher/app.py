@@ -120,7 +120,7 @@ async def _one_round(core: Core, say: Say) -> int:
     def hear(event: Event) -> None:
         told.append(event)
         shown = render(event, kind="console", language=core.settings.language, timezone=core.settings.timezone)
-        say(shown.title)
+        say(f"{event.account}: {shown.title}" if event.task and len(core.sweepers) > 1 else shown.title)
 
     core.ledger.heard.append(hear)
     failed = 0
@@ -144,11 +144,11 @@ async def _one_round(core: Core, say: Say) -> int:
 def _say_reports(account: str, reports: list[Report], say: Say) -> int:
     """A line for what went wrong; returns how many polls failed."""
     for report in reports:
-        for key in report.unknown:
-            say(unknown_line(key, []))
-    error = next((report.error for report in reports if report.error is not None), None)
-    if error is not None:
-        say(trouble_line(f"account {account}", error))
+        for key, error in report.unknown.items():
+            say(unknown_line(key, [], error))
+    trouble = next((report.error for report in reports if report.error is not None), None)
+    if trouble is not None:
+        say(trouble_line(f"account {account}", trouble))
     return sum(report.failed for report in reports)
 
 

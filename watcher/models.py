@@ -57,8 +57,8 @@ class Snapshot:
     """What the store knows of a task: its fields as last seen, and what has been told about it.
 
     `number` and `seen` belong to the last observation that applied. `life` counts up when the same id appears with
-    another createdDate. `milestone` is the highest progress percentage told in this RUNNING phase, `running_since` when
-    that phase was first seen (None: it had begun before anybody looked). `ended` is when a terminal status was first
+    another createdDate. `milestone` is the highest progress percentage told in this RUNNING phase. `status_since` is
+    when the status was first seen (None: it was so before anybody looked). `ended` is when a terminal status was first
     seen, `ending` the id of the event that told it. `missing_since` is the first of the 404s in a row; `gone` the
     reason once task.gone was told, else "".
     """
@@ -71,7 +71,7 @@ class Snapshot:
     changed: datetime
     life: int = 1
     milestone: int = 0
-    running_since: datetime | None = None
+    status_since: datetime | None = None
     ended: datetime | None = None
     ending: str = ""
     amended: bool = False

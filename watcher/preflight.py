@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Mapping
 
 from watcher.clova.quota import Pacer
-from watcher.errors import UpstreamError, WatcherError
+from watcher.errors import NotOwned, UpstreamError, WatcherError
 from watcher.models import TaskKey
 from watcher.notifier.channels import Channel
 from watcher.notifier.text import clean
@@ -20,7 +20,8 @@ GOOD, BAD = "✓", "✗"
 
 
 def account_line(name: str, *, visible: int, wanted: int) -> str:
-    count = f"{visible} tasks visible" if visible == wanted else f"{visible} of {wanted} tasks visible"
+    tasks = "task" if wanted == 1 else "tasks"
+    count = f"{visible} {tasks} visible" if visible == wanted else f"{visible} of {wanted} {tasks} visible"
     return _line(GOOD, f"account {name}", count)
 
 
@@ -28,8 +29,11 @@ def trouble_line(what: str, error: WatcherError) -> str:
     return _line(BAD, what, _sentence(error).removeprefix(f"{what}: "))
 
 
-def unknown_line(key: TaskKey, known: list[str]) -> str:
-    """`known`: ids that the account does list, for near misses."""
+def unknown_line(key: TaskKey, known: list[str], error: UpstreamError | None = None) -> str:
+    """`known`: ids that the account does list, for near misses; `error`: what the account said."""
+    if isinstance(error, NotOwned):
+        mend = "Try: use a key of the account that owns it"
+        return _line(BAD, f"task {key.id}", f"the key of {key.account} may not see it (403, 40301). {mend}")
     near = difflib.get_close_matches(key.id, known, n=1, cutoff=0.6)
     mend = f"Did you mean {near[0]}?" if near else "Try: compare with the id in the console, and with the account's key"
     return _line(BAD, f"task {key.id}", f"unknown to {key.account}. {mend}")
@@ -41,12 +45,12 @@ class FirstRound:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._told: set[str] = set()
-        self._unknown: dict[str, list[TaskKey]] = {}
+        self._unknown: dict[str, dict[TaskKey, UpstreamError]] = {}
         self._waiting: set[asyncio.Task[None]] = set()
 
     def heard(self, sweeper: Sweeper, report: Report) -> None:
         """After each sweep; says an account's line once, when its first round is over or has failed."""
-        self._unknown.setdefault(sweeper.name, []).extend(report.unknown)
+        self._unknown.setdefault(sweeper.name, {}).update(report.unknown)
         if sweeper.name in self._told:
             return
         if report.error is not None and not report.asked - report.failed:
@@ -59,19 +63,19 @@ class FirstRound:
     def _say_account(self, sweeper: Sweeper) -> None:
         seen = sum(tracked.status is not None for tracked in sweeper.tracked.values())
         self._say(account_line(sweeper.name, visible=seen, wanted=len(sweeper.tracked)))
-        unknown = self._unknown.pop(sweeper.name, [])
+        unknown = self._unknown.pop(sweeper.name, {})
         if unknown:
             telling = asyncio.create_task(self._say_unknown(sweeper.census, unknown))
             self._waiting.add(telling)
             telling.add_done_callback(self._waiting.discard)
 
-    async def _say_unknown(self, census: Census, keys: list[TaskKey]) -> None:
+    async def _say_unknown(self, census: Census, unknown: dict[TaskKey, UpstreamError]) -> None:
         try:
             known = await census.ids()
         except UpstreamError:
             known = []
-        for key in dict.fromkeys(keys):
-            self._say(unknown_line(key, known))
+        for key, error in unknown.items():
+            self._say(unknown_line(key, known, error))
 
 
 async def probe_channels(channels: Mapping[str, Channel], say: Say) -> bool:

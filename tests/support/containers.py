@@ -19,15 +19,14 @@ TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
 BASE = "docker.io/library/python:3.13-slim"
 IMAGE = "watcher:test"
 
+LIMITS = ("--ulimit=nofile=20000:20000", "--ulimit=nproc=32768:32768", "--network=host")
 # What a cluster with a restricted policy allows, and a bit less: not even a tmpfs on /tmp.
 RESTRICTED = (
     "--read-only",
     "--read-only-tmpfs=false",
     "--cap-drop=all",
     "--security-opt=no-new-privileges",
-    "--ulimit=nofile=20000:20000",
-    "--ulimit=nproc=32768:32768",
-    "--network=host",
+    *LIMITS,
 )
 
 
@@ -49,8 +48,8 @@ class Containers:
     def buildah(self, *arguments: str) -> str:
         return _run("buildah", *self._store, *arguments)
 
-    def podman(self, *arguments: str, check: bool = True) -> str:
-        return _run(*self.command(*arguments), check=check)
+    def podman(self, *arguments: str, check: bool = True, given: str = "") -> str:
+        return _run(*self.command(*arguments), check=check, given=given)
 
     def command(self, *arguments: str) -> list[str]:
         own = (f"--tmpdir={self.folder}/tmp", "--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime=runc")
@@ -92,8 +91,8 @@ def containers() -> Iterator[Containers]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(*command: str, check: bool = True) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+def _run(*command: str, check: bool = True, given: str = "") -> str:
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=600)
     if check and done.returncode:
         said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         raise AssertionError(f"{' '.join(command)}\nexit {done.returncode}\n{said}")

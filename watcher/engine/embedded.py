@@ -27,7 +27,7 @@ from watcher.web.server import WebServer
 
 log = structlog.get_logger()
 
-GRACE = 5.0
+GRACE = 4.0
 """Seconds that sends under way get at a stop; the whole stop stays within 8."""
 
 

@@ -42,7 +42,12 @@ class Route:
 def hearers(event: Event, listeners: tuple[Listener, ...], routes: tuple[Route, ...]) -> dict[str, str]:
     """The names of the channels that hear `event`, each with the rule that says so."""
     routed = {name for route in routes for name in route.channels}
-    matching = [(number, route) for number, route in enumerate(routes) if _route_matches(route, event)]
+    # A route that leads to the troubled channel alone names nobody who could hear of it.
+    matching = [
+        (number, route)
+        for number, route in enumerate(routes)
+        if _route_matches(route, event) and set(route.channels) != {event.channel}
+    ]
     heard: dict[str, str] = {}
     for listener in listeners:
         if listener.name == event.channel:

@@ -52,7 +52,7 @@ class Report:
     events: int = 0
     failed: int = 0
     stalled: bool = False
-    unknown: list[TaskKey] = field(default_factory=list)
+    unknown: dict[TaskKey, UpstreamError] = field(default_factory=dict)
     error: UpstreamError | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -253,7 +253,7 @@ class Sweeper:
             self.standing.trial.hidden.add(tracked.key)
         elif tracked.status is None:
             tracked.gone = True
-            report.unknown.append(tracked.key)
+            report.unknown[tracked.key] = error
             await self._good(tracked, moment)
         else:
             await self._lost(tracked, number, moment, report, owned=not isinstance(error, NotOwned))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,14 +57,14 @@ def writing_engine(path: Path) -> Engine:
 
 def reading_engine(path: Path) -> Engine:
     """An engine that can't write, for pages and reading commands beside the daemon."""
-    return create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False
-        ),
-        poolclass=NullPool,
-        hide_parameters=True,
-    )
+
+    def connect() -> sqlite3.Connection:
+        # Who may not write to the folder can't make the files that WAL needs; a store at rest needs none.
+        at_rest = not Path(f"{path}-wal").exists() and not os.access(path.parent, os.W_OK)
+        url = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
+        return sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
 
 class Database:

@@ -157,7 +157,10 @@ class _Telling:
             return [self._draft("task.reopened")] if self.fresh else []
         if after in TERMINAL:
             return [self._ending(after)]
-        return [self._draft(_moving_type(before, after, self.fresh))]
+        type_ = _moving_type(before, after, self.fresh)
+        waited = _seconds(self.stored.status_since, self.window.before) if type_ == "task.started" else None
+        facts: dict[str, Any] = {} if waited is None else {"waited": waited}
+        return [self._draft(type_, **facts)]
 
     def _ending(self, status: str) -> Draft:
         facts: dict[str, Any] = {"missed": [RUNNING]} if self.stored.status == WAIT else {}
@@ -210,7 +213,7 @@ def _next_snapshot(
         changed=seen.time if changed else stored.changed,
         life=stored.life + fresh,
         milestone=told if status == RUNNING else 0,
-        running_since=_running_since(stored, seen, status, fresh),
+        status_since=stored.status_since if stored.status == status and not fresh else seen.time,
         ended=(seen.time if ended_now else stored.ended) if status in TERMINAL else None,
         ending="" if ended_now or status not in TERMINAL else stored.ending,
         amended=not ended_now and (stored.amended or any("amends" in d.details for d in drafts)),
@@ -220,18 +223,17 @@ def _next_snapshot(
     )
 
 
-def _running_since(stored: Snapshot, seen: Observation, status: str, fresh: bool) -> datetime | None:
-    if status != RUNNING:
-        return None
-    return stored.running_since if stored.status == RUNNING and not fresh else seen.time
-
-
 def _trained(stored: Snapshot, fields: Fields, seen: datetime) -> int | None:
     """Whole seconds from RUNNING to the end, by the upstream's endDatetime if that makes sense, else as seen."""
-    since, end = stored.running_since, parse_instant(fields.get(END))
-    if since is None or seen < since:
+    since, end = stored.status_since, parse_instant(fields.get(END))
+    if stored.status != RUNNING or since is None:
         return None
-    return int(((end if end is not None and since <= end <= seen else seen) - since).total_seconds())
+    return _seconds(since, end if end is not None and since <= end <= seen else seen)
+
+
+def _seconds(since: datetime | None, until: datetime) -> int | None:
+    """Whole seconds between the two; None where that is unknown or the clock went back."""
+    return int((until - since).total_seconds()) if since is not None and since <= until else None
 
 
 def still_missing(stored: Snapshot, time: datetime, reason: str, *, confirmed: bool, at_once: bool = False) -> Change:

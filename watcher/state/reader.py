@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DatabaseError
 
-from watcher.errors import StoreUnusable
+from watcher.errors import StoreStalled, StoreUnusable
 from watcher.models import Delivery, Event, Snapshot, TaskKey
 from watcher.state import schema
 from watcher.state.budget import get_meta
@@ -157,7 +157,13 @@ class Reader:
             with self._engine.connect() as tx:
                 yield tx
         except DatabaseError as error:
-            raise translate(error, self._path) from None
+            known = translate(error, self._path)
+            if isinstance(known, StoreStalled):
+                # For a reader it isn't a matter of time.
+                raise StoreUnusable(
+                    f"the store {self._path} can't be read: {error.orig}", "run this as the user that runs the watcher"
+                ) from None
+            raise known from None
 
 
 def _deliveries_of(tx: Connection, event_id: int) -> tuple[tuple[Delivery, str, tuple[Attempt, ...]], ...]:

@@ -11,7 +11,7 @@ from watcher.models import Delivery, Event, Failure, Snapshot, TaskKey, Window
 from watcher.state.health import AccountHealth, ChannelHealth
 
 BOOKKEEPING = (
-    "number", "first_seen", "seen", "changed", "life", "milestone", "running_since", "ended", "ending",
+    "number", "first_seen", "seen", "changed", "life", "milestone", "status_since", "ended", "ending",
     "amended", "weights_told", "missing_since", "gone",
 )  # fmt: skip
 _ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason")

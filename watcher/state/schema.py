@@ -80,7 +80,7 @@ tasks = Table(
     Column("changed", Instant, nullable=False),
     Column("life", Integer, nullable=False, default=1),
     Column("milestone", Integer, nullable=False, default=0),
-    Column("running_since", Instant),
+    Column("status_since", Instant),
     Column("ended", Instant),
     Column("ending", Text, nullable=False, default=""),
     Column("amended", Boolean, nullable=False, default=False),

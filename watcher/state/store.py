@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 
 from watcher.errors import StoreError, StoreUnusable, UsageError
 from watcher.state import files
-from watcher.state.database import Database, scalar, translate, writing_engine
+from watcher.state.database import Database, reading_engine, scalar, translate, writing_engine
 from watcher.state.migrate import HEAD, revision_of, upgrade
 from watcher.state.reader import Reader
 
@@ -43,6 +43,8 @@ def open_store(url: str, *, beat: Callable[[], None] = lambda: None) -> Store:
     """Open the store for the daemon: location, lock, file, pages, schema. Raises StoreError with what to do."""
     path = path_of(url)
     warnings = files.check_location(path)
+    if files.inspect(path):
+        _refuse_foreign(path)
     with ExitStack() as cleanup:
         lock = files.StoreLock(path)
         lock.acquire()
@@ -78,6 +80,18 @@ def path_of(url: str) -> Path:
     if path is None:
         raise UsageError("this version keeps its store in SQLite only", "write store: sqlite:///watcher.db")
     return path
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Before anything is written: a connection that writes would already change another program's file."""
+    engine = reading_engine(path)
+    try:
+        with engine.connect() as tx:
+            revision_of(tx)
+    except DatabaseError:
+        pass  # what is wrong with a file of ours is found, and kept a copy of, under the lock
+    finally:
+        engine.dispose()
 
 
 def _prepare(engine: Engine, path: Path) -> None:

@@ -131,11 +131,16 @@ def event_from(cloud: Mapping[str, Any]) -> Event:
     )
 
 
+_SPANS = ("trained", "waited")
+
+
 def on_story_time(event: Event, clock: Clock) -> Event:
     """The same event with every time of it on the story's wall."""
     after, before = event.window.after, event.window.before
     window = Window(clock.face(after) if after else None, clock.face(before))
-    return replace(event, window=window, subject=_subject(event.subject, clock))
+    spans = {name: event.details[name] * clock.speed for name in _SPANS if name in event.details}
+    details = {**event.details, **spans}
+    return replace(event, window=window, subject=_subject(event.subject, clock), details=details)
 
 
 def _subject(subject: Mapping[str, Any] | None, clock: Clock) -> Mapping[str, Any] | None:

@@ -67,7 +67,7 @@ def upgrade() -> None:
         sa.Column("changed", sa.BigInteger(), nullable=False),
         sa.Column("life", sa.Integer(), nullable=False),
         sa.Column("milestone", sa.Integer(), nullable=False),
-        sa.Column("running_since", sa.BigInteger(), nullable=True),
+        sa.Column("status_since", sa.BigInteger(), nullable=True),
         sa.Column("ended", sa.BigInteger(), nullable=True),
         sa.Column("ending", sa.Text(), nullable=False),
         sa.Column("amended", sa.Boolean(), nullable=False),
