@@ -51,9 +51,14 @@ def test_the_delay_has_full_jitter(chance: float) -> None:
     assert retry_delay(4, chance) == pytest.approx(8 * chance)
 
 
-@pytest.mark.parametrize(("after", "delay"), [(0, 0), (7, 7), (3600, 3600), (3601, 3600), (1e12, 3600), (-5, 0)])
+@pytest.mark.parametrize(("after", "delay"), [(1, 1), (7, 7), (3600, 3600), (3601, 3600), (1e12, 3600)])
 def test_a_channel_that_says_when_to_come_back_is_believed_up_to_an_hour(after: float, delay: float) -> None:
     assert decided(Retry("429", after), attempts=9, chance=0.1).delay == delay
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, -5.0])
+def test_a_channel_that_says_at_once_gets_the_usual_delay_and_no_storm(after: float) -> None:
+    assert decided(Retry("503", after), attempts=4, chance=0.5).delay == 4
 
 
 def test_an_end_has_no_delay() -> None:

@@ -323,10 +323,46 @@ def test_what_the_hourly_limit_held_back_is_told_later_by_itself(database: Datab
         turn(database, ended(delivery, Refused("413")), room=0)
 
     def overdue(uptime: float) -> list[int]:
-        recorded = database.write_now(outbox.tell_overdue, settled(("mail",), uptime=uptime), ["team"], soon())
+        moment = settled(("mail",), uptime=uptime)
+        recorded = database.write_now(outbox.tell_overdue, moment, {"team": False}, soon(), WEEK)
         return [event.details["count"] for event in recorded.events]
 
     assert (overdue(3599.0), overdue(3600.0), overdue(9999.0)) == ([], [1], [])
+
+
+def test_a_channel_that_has_failed_for_a_minute_is_told_without_another_try(database: Database) -> None:
+    tell(database, "a")
+    for _ in range(3):
+        (delivery,) = turn(database, now=datetime.now(tz=UTC) + timedelta(hours=1))
+        turn(database, ended(delivery, Retry("HTTP 503")), room=0)
+
+    def told(uptime: float) -> list[str]:
+        moment = settled(("mail",), uptime=uptime)
+        recorded = database.write_now(outbox.tell_overdue, moment, {"team": True}, soon(), WEEK)
+        return [f"{event.type}: {event.details['reason']}" for event in recorded.events]
+
+    assert (told(59.0), told(60.0), told(120.0)) == ([], ["channel.failing: HTTP 503"], [])
+
+
+@pytest.mark.parametrize(("failed", "expired"), [(True, ["channel.gave_up"]), (False, [])])
+def test_time_alone_gives_up_only_where_this_process_has_seen_a_try_fail(
+    database: Database, failed: bool, expired: list[str]
+) -> None:
+    tell(database, "a")
+    moment = settled(("mail",), uptime=WEEK + 1)
+    recorded = database.write_now(outbox.tell_overdue, moment, {"team": failed}, soon(), WEEK)
+    assert [event.type for event in recorded.events] == expired
+
+
+def test_a_redelivery_waits_for_a_younger_one_of_its_task_that_is_being_sent(database: Database) -> None:
+    tell(database, "a")
+    (first,) = turn(database)
+    turn(database, ended(first, Accepted()), room=0)
+    tell(database, "a")
+    (second,) = turn(database)
+    database.write_now(outbox.redeliver, [first.id], datetime.now(tz=UTC))
+    assert turn(database) == []
+    assert [delivery.id for delivery in turn(database, ended(second, Accepted()))] == [first.id]
 
 
 # ── crashes ──
@@ -372,7 +408,7 @@ def test_a_try_that_was_recorded_between_two_deaths_clears_the_suspicion(databas
     tell(database, "a")
     die_while_sending(database)
     (delivery,) = turn(database)
-    turn(database, ended(delivery, Retry("503", 0)), room=0)
+    turn(database, ended(delivery, Retry("503"), when=datetime.now(tz=UTC) - timedelta(minutes=5)), room=0)
     die_while_sending(database)
     assert turn(database)[0].plain is False
 
@@ -567,6 +603,31 @@ class Gate:
     async def probe(self) -> None: ...
 
     async def aclose(self) -> None: ...
+
+
+class Hiccup(Gate):
+    """A channel that was down for a moment: what is sent until it opens is refused then, and all later is taken."""
+
+    async def send(self, delivery: Delivery) -> Outcome:
+        up = self.open.is_set()
+        self.sent.append(delivery)
+        await self.open.wait()
+        return Accepted() if up else Retry("HTTP 503")
+
+
+@pytest.mark.anyio
+async def test_eight_tries_that_fail_together_are_one_failure_of_the_channel(database: Database) -> None:
+    tell(database, *"abcdefgh")
+    hiccup = Hiccup()
+    lane = Lane(hiccup, Ledger(database, settled), give_up_after=WEEK, chance=lambda: 0.9)  # type: ignore[arg-type]
+    running = asyncio.create_task(lane.run())
+    await until(lambda: len(hiccup.sent) == 8)
+    hiccup.open.set()
+    await until(lambda: lane.failures > 0)
+    await asyncio.sleep(0.1)
+    assert lane.failures == 1
+    await lane.stop(1.0)
+    await running
 
 
 def lane_over(database: Database) -> tuple[Lane, Gate]:

@@ -419,6 +419,31 @@ async def test_an_account_is_rejected_after_two_refusals_ten_seconds_apart_and_t
         assert watch.sweeper.health.rejected
 
 
+async def test_a_task_that_the_key_may_not_see_blinds_nobody_to_the_others(play: Play, tmp_path: Path) -> None:
+    async with play(tasks("a", "b")) as sim, watching(sim, tmp_path, "a", "b") as watch:
+        await watch.look()
+        sim.fault("forbidden", on="get", task="b")
+        for watch.uptime in (0.0, 10.0, 20.0, 30.0, 40.0):
+            await watch.look()
+        assert watch.told() == []
+        assert watch.sweeper.health.rejected_since is None
+        sim.set_task("a", status="FAILED")
+        for watch.uptime in (50.0, 60.0):
+            await watch.look()
+        assert watch.told() == ["task.failed"]
+
+
+async def test_a_task_that_fails_beside_a_healthy_one_backs_off(play: Play, tmp_path: Path) -> None:
+    async with play(tasks("a", "b")) as sim, watching(sim, tmp_path, "a", "b") as watch:
+        await watch.look()
+        sim.fault("http_500", on="get", task="b")
+        for _ in range(6):
+            await watch.look()
+        b = watch.sweeper.tracked[TaskKey("main", "b")]
+        assert b.failures == 6
+        assert watch.sweeper.tracked[TaskKey("main", "a")].failures == 0
+
+
 async def test_two_refusals_at_once_are_one(play: Play, tmp_path: Path) -> None:
     async with play(tasks("a", "b")) as sim, watching(sim, tmp_path, "a", "b") as watch:
         sim.fault("unauthorized")

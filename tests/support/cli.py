@@ -98,7 +98,7 @@ class Filled:
             self._number += 2
             time = START + timedelta(minutes=self._number)
             self.database.write_now(
-                record_missing, self.settled(), TaskKey("main", task), time, "40400", confirmed=True
+                record_missing, self.settled(), TaskKey("main", task), self._number, time, "40400", confirmed=True
             )
 
     def claim(self, channel: str) -> tuple[Delivery, ...]:

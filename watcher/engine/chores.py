@@ -28,7 +28,7 @@ log = structlog.get_logger()
 ALIVE = 5.0
 LOOK_OUTSIDE = 1.0
 SEEN = 20.0
-GAVE_UP = 60.0
+OVERDUE = 10.0
 FORGET = 6 * 3600.0
 HOURLY = 3600.0
 
@@ -53,7 +53,7 @@ class Chores:
             ("alive", ALIVE, self.alive),
             ("look outside", LOOK_OUTSIDE, self._look_outside),
             ("seen", SEEN, self._core.save_seen),
-            ("gave up", GAVE_UP, self._tell_given_up),
+            ("overdue", OVERDUE, self._tell_overdue),
             ("forget", FORGET, self._forget),
             ("hourly", HOURLY, self._say_hourly),
         ):
@@ -100,8 +100,10 @@ class Chores:
             self._core.wake_all()
         self._version = version
 
-    async def _tell_given_up(self) -> None:
-        await self._core.ledger.record(tell_overdue, list(self._core.lanes), datetime.now(tz=UTC))
+    async def _tell_overdue(self) -> None:
+        failing = {name: lane.failures > 0 for name, lane in self._core.lanes.items()}
+        give_up_after = self._core.settings.delivery.give_up_after
+        await self._core.ledger.record(tell_overdue, failing, datetime.now(tz=UTC), give_up_after)
 
     async def _forget(self) -> None:
         retention = self._core.settings.retention

@@ -50,9 +50,10 @@ def decide(outcome: Outcome, *, attempts: int, age: float, give_up_after: float,
 def retry_delay(failures: int, chance: float, after: float | None = None) -> float:
     """Seconds to wait after `failures` failures in a row: 1 s doubling to 5 min, with full jitter.
 
-    A channel that said when to come back (`after`) is believed up to an hour.
+    A channel that said when to come back (`after`) is believed up to an hour. "At once" or a time that is past isn't
+    an answer to how long it needs, so then the usual delay holds.
     """
-    if after is not None:
-        return min(max(after, 0.0), LONGEST_RETRY_AFTER)
+    if after is not None and after >= FIRST_DELAY:
+        return min(after, LONGEST_RETRY_AFTER)
     ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(max(failures - 1, 0), 20))
     return float(chance * ceiling)

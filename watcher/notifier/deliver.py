@@ -49,6 +49,7 @@ class Lane:
         self._finished: list[Finished] = []
         self._tries: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._round = 0
         self._paused_until = 0.0
         self._next_at: datetime | None = None
         self._stopping = False
@@ -139,26 +140,33 @@ class Lane:
         return self.channel.parallel - busy
 
     async def _try(self, delivery: Delivery) -> None:
-        started = time.monotonic()
+        started, round_ = time.monotonic(), self._round
         outcome = await self.channel.send(delivery)
-        decision = self._decide(delivery, outcome)
+        decision = self._decide(delivery, outcome, round_)
         self._say(delivery, decision, time.monotonic() - started)
         self._finished.append(Finished(delivery, decision, datetime.now(tz=UTC)))
         self._wake.set()
 
-    def _decide(self, delivery: Delivery, outcome: Outcome) -> Decision:
+    def _decide(self, delivery: Delivery, outcome: Outcome, round_: int) -> Decision:
         chance = self._chance()
         age = self._ledger.settled().uptime - delivery.born
         decision = decide(
             outcome, attempts=delivery.attempts, age=age, give_up_after=self._give_up_after, chance=chance
         )
-        if decision.answered:
-            self.failures, self._paused_until = 0, 0.0
-        else:
-            self.failures += 1
-            after = outcome.after if isinstance(outcome, Retry) else None
-            self._paused_until = time.monotonic() + retry_delay(self.failures, chance, after)
+        after = outcome.after if isinstance(outcome, Retry) else None
+        self._count(decision.answered, chance, after, round_)
         return decision
+
+    def _count(self, answered: bool, chance: float, after: float | None, round_: int) -> None:
+        """Tries that were under way together fail together: that is one failure of the channel, not eight."""
+        if answered:
+            self.failures, self._paused_until = 0, 0.0
+            return
+        if round_ == self._round:
+            self._round += 1
+            self.failures += 1
+        pause = retry_delay(self.failures, chance, after)
+        self._paused_until = max(self._paused_until, time.monotonic() + pause)
 
     # ── waiting and telling ──
 

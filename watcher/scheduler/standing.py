@@ -45,25 +45,24 @@ class Standing:
         self._ledger, self._pacer = ledger, pacer
         self._said: set[str] = set()
 
-    async def good(self, moment: datetime, *, proof: bool = True) -> bool:
-        """A poll succeeded; True when the account wasn't well before. `proof`: the key showed what it should show."""
+    async def good(self, moment: datetime, *, proof: bool = True) -> None:
+        """A poll succeeded. `proof`: the key showed what it should show."""
         if self.trial is not None and proof:
             await self._ledger.database.write(save_key_mark, self.name, self.trial.mark)
             self.trial = None
         self._said.clear()
         self.last_answer = time.monotonic()
-        recovered = not self.health.well
-        if recovered:
+        if not self.health.well:
             await self._polled("good", None, moment)
         self.last_good = moment if self.last_good is None else max(self.last_good, moment)
-        return recovered
 
-    async def failed(self, error: UpstreamError, moment: datetime) -> None:
-        """A poll failed; a rate limit also slows the pace."""
+    async def failed(self, error: UpstreamError, moment: datetime, *, its_own: bool = False) -> None:
+        """A poll failed; a rate limit also slows the pace. `its_own`: a refusal that is about the task, not the key."""
         if isinstance(error, RateLimited):
             self._pacer.pause(error.retry_after or self._pacer.spacing)
         self.say_once("poll.failed", error, request_id=error.request_id)
-        await self._polled("rejected" if isinstance(error, KeyRejected) else "failed", error, moment)
+        rejected = isinstance(error, KeyRejected) and not its_own
+        await self._polled("rejected" if rejected else "failed", error, moment)
 
     async def judge_trial(self, known: int) -> None:
         """A changed key saw none of the `known` unfinished tasks in a whole round: then the account has changed, and no

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 AT_ONCE = 4
 """Requests of one account under way at the same time, so that slow answers don't eat the quota's pace."""
 
+FORBIDDEN = 403
 SWEEP_SECONDS = 10.0
 """A sweep takes no more tasks than the quota allows in so long; what is left is in the next one."""
 
@@ -109,7 +110,7 @@ class Sweeper:
 
     async def sweep(self) -> Report:
         """One round over what is due, bounded by the quota; an account without due tasks is asked for one list item."""
-        return await self._sweep(self._due.pop_due(self._most()))
+        return await self._sweep(self._probe() if self._on_probation() else self._due.pop_due(self._most()))
 
     async def look_at_all(self) -> list[Report]:
         """Ask about every task once, also those that have settled (for `watcher once`)."""
@@ -146,16 +147,26 @@ class Sweeper:
         if not self.polled or self._stalled:
             return False
         next_due = self._due.next_due()
-        return self.health.rejected_since is not None or next_due is None or next_due > time.monotonic()
+        return self._on_probation() or next_due is None or next_due > time.monotonic()
 
     def next_look(self, key: TaskKey) -> float | None:
         """Seconds until the task is due; None when nobody looks again."""
         return self._due.planned(key)
 
     def _most(self) -> int:
-        if self.health.rejected_since is not None:
-            return 1
         return max(1, int(SWEEP_SECONDS / self._pacer.spacing))
+
+    def _on_probation(self) -> bool:
+        return self.health.rejected_since is not None
+
+    def _probe(self) -> list[TaskKey]:
+        """The one task that shows whether the key works: rather one that hasn't been refused yet."""
+        planned = [tracked for tracked in self.tracked.values() if self._due.planned(tracked.key) is not None]
+        probe = min(planned, key=lambda tracked: (tracked.failures, self._due.planned(tracked.key)), default=None)
+        if probe is None:
+            return []
+        self._due.forget(probe.key)
+        return [probe.key]
 
     async def _until_due(self) -> None:
         delay = self._delay()
@@ -172,7 +183,7 @@ class Sweeper:
             return 0.0
         if self.health.rejected:
             return cadence.REJECTED_FOR_GOOD
-        if self.health.rejected_since is not None:
+        if self._on_probation():
             return cadence.REJECTED_AGAIN
         next_due = self._due.next_due()
         if next_due is None:
@@ -195,7 +206,7 @@ class Sweeper:
         async with self._gate:
             try:
                 number = await self._pacer.take()
-                if isinstance(report.error, KeyRejected):
+                if isinstance(report.error, KeyRejected) and self._on_probation():
                     return
                 moment = datetime.now(tz=UTC)
                 report.asked += 1
@@ -313,16 +324,23 @@ class Sweeper:
 
     async def _good(self, tracked: Tracked | None, moment: datetime) -> None:
         if tracked is not None:
-            tracked.failures = 0
-        if await self.standing.good(moment, proof=tracked is None or not tracked.unknown):
+            tracked.failures, tracked.refused, tracked.forbidden = 0, False, False
+            for other in self.tracked.values() if self._on_probation() else ():
+                other.forbidden = other.refused
+        before = self.health
+        await self.standing.good(moment, proof=tracked is None or not tracked.unknown)
+        if before.unreachable or before.rejected or before.failed >= max(3, len(self.tracked)):
             self._hurry()
 
     async def _failed(self, tracked: Tracked | None, error: UpstreamError, moment: datetime, report: Report) -> None:
         report.failed += 1
         report.error = error
+        forbidden = False
         if tracked is not None:
             tracked.failures += 1
-        await self.standing.failed(error, moment)
+            tracked.refused = isinstance(error, KeyRejected) and error.status == FORBIDDEN
+            forbidden = tracked.refused and tracked.forbidden
+        await self.standing.failed(error, moment, its_own=forbidden)
 
     def _hurry(self) -> None:
         """The account answers again: what was put off by failures is looked at again at the usual pace."""

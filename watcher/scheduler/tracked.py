@@ -14,7 +14,10 @@ from watcher.scheduler.cadence import Known
 
 @dataclass(slots=True)
 class Tracked:
-    """One task. `digest` stands for the last answer whose content is committed; `number` and `seen` for the last look
+    """One task.
+
+    `refused`: its last answer was a 403; `forbidden`: so it was while the key saw another task, so it's this task's own
+    trouble. `digest` stands for the last answer whose content is committed; `number` and `seen` for the last look
     that found it unchanged or committed. `ended` is when its
     end was seen, `ended_at` the same by the monotonic clock."""
 
@@ -30,6 +33,8 @@ class Tracked:
     missing_at: float | None = None
     gone: bool = False
     failures: int = 0
+    refused: bool = False
+    forbidden: bool = False
     asked: bool = False
     because: str = "not asked yet"
 

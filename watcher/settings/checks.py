@@ -123,16 +123,8 @@ def _listed_once(tasks: list[dict[str, Any]], shaper: Shaper) -> None:
 def something_to_watch(data: dict[str, Any], shaper: Shaper, place: Place) -> None:
     """A configuration without any task would be silent for ever."""
     touched = any(path[0] in ("tasks", "discover") for path in (*shaper.bad, *shaper.places) if len(path) > 1)
-    if not data.get("tasks") and not touched and ("tasks",) not in shaper.bad:
+    if not data.get("tasks") and not touched and not shaper.bad & {("tasks",), ("discover",)}:
         shaper.report(("tasks",), "no task to watch; write tasks: [ID], with ids as CLOVA Studio shows them", place)
-
-
-def not_built(data: dict[str, Any], shaper: Shaper) -> None:
-    """Sections of later versions, even where what they contain is wrong as well."""
-    for section, instead in (("discover", "list the ids under tasks"), ("groups", "leave it out")):
-        if shaper.has_items((section,)):
-            data.pop(section, None)
-            shaper.report((section,), f"comes with a later version; {instead}")
 
 
 def channels(data: dict[str, Any], shaper: Shaper) -> None:
@@ -140,7 +132,8 @@ def channels(data: dict[str, Any], shaper: Shaper) -> None:
     for name, channel in (data.get("channels") or {}).items():
         path = ("channels", name)
         url = channel.get("url")
-        if "url" not in channel and (*path, "url") not in shaper.bad:
+        native = any((*path, key) in shaper.bad for key in ("slack_token", "channel"))  # a later version's, without url
+        if "url" not in channel and (*path, "url") not in shaper.bad and not native:
             shaper.report((*path, "url"), f"missing; write {name}: URL, or url_file: /path")
         elif url and channel.get("secret") and not str(url).lower().startswith(("http://", "https://")):
             shaper.report((*path, "secret"), "signs http(s) webhooks only; this URL isn't one. Leave it out")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import yaml
@@ -85,6 +85,17 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
+Path = tuple[str | int, ...]
+
+
+def dotted(path: Path) -> str:
+    """`tasks[2].id`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
 class UnreadableError(Exception):
     """The document can't be read any further."""
 
@@ -146,6 +157,7 @@ class _Composer:
         self._events = self._safely(text)
         self._anchors: dict[str, tuple[Node, int] | None] = {}
         self._values = 0
+        self._path: Path = ()
 
     def document(self) -> Node | None:
         node: Node | None = None
@@ -223,32 +235,52 @@ class _Composer:
         assert isinstance(event, yaml.ScalarEvent)  # noqa: S101 - the parser's grammar has no fourth kind
         null = not event.style and event.value in _NULLS and event.tag in (None, "tag:yaml.org,2002:null")
         place = self._place(event)
-        return Scalar(place, event.value, null, self._comment(event) if null and not event.value else "")
+        return Scalar(place, event.value, null, self._rest(event, r"\s*(#.*)") if null and not event.value else "")
 
-    def _comment(self, event: yaml.Event) -> str:
+    def _rest(self, event: yaml.Event, pattern: str) -> str:
+        """What the pattern's group finds right behind an event, in its line."""
         mark = event.end_mark
         rest = self._lines[mark.line][mark.column :] if mark and mark.line < len(self._lines) else ""
-        found = re.match(r"\s*(#.*)", rest)
+        found = re.match(pattern, rest)
         return found[1] if found else ""
 
+    def _inside(self, part: str | int, depth: int, event: yaml.Event | None = None) -> Node:
+        """The node of the next event (or this one), while the path leads to it."""
+        self._path += (part,)
+        node = self._node(event or next(self._events), depth + 1)
+        self._path = self._path[:-1]
+        return node
+
     def _items(self, depth: int) -> Iterator[Node]:
+        index = 0
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            yield self._node(event, depth + 1)
+            yield self._inside(index, depth, event)
+            index += 1
+
+    def _commented(self, node: Node, key: yaml.Event) -> Node:
+        """In { } an empty value ends where the next token starts, lines later: its comment stands behind the key."""
+        if not isinstance(node, Scalar) or not node.null or node.text or self._fixed or key.end_mark is None:
+            return node
+        comment = self._rest(key, r"\s*:\s+(#.*)")
+        if not comment or node.place.line == key.end_mark.line + 1:
+            return node
+        place = Place(self._source, key.end_mark.line + 1, key.end_mark.column + 2)
+        return replace(node, place=place, comment=comment)
 
     def _mapping(self, start: yaml.Event, depth: int) -> Mapping:
         entries: dict[str, Entry] = {}
         merged: list[Mapping] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key, place = self._node(event, depth + 1), self._place(event)
-            node = self._node(next(self._events), depth + 1)
+            node = self._inside(key_shown(key.text) if isinstance(key, Scalar) else "(a key)", depth)
             if isinstance(key, Scalar) and key.text == "<<" and isinstance(event, yaml.ScalarEvent) and not event.style:
                 merged += self._to_merge(node, place)
             elif not isinstance(key, Scalar) or not key.text:
-                self.problems.append(place.problem("", "a key must be a word"))
+                self.problems.append(place.problem(dotted(self._path), "a key must be a word"))
             elif key.text in entries:
                 self._duplicate(key.text, entries[key.text].place, place)
             else:
-                entries[key.text] = Entry(place, node)
+                entries[key.text] = Entry(place, self._commented(node, event))
         for other in merged:
             for name, entry in other.entries.items():
                 entries.setdefault(name, entry)
@@ -257,12 +289,15 @@ class _Composer:
     def _to_merge(self, node: Node, place: Place) -> list[Mapping]:
         found = list(node.items) if isinstance(node, Sequence) else [node]
         if not all(isinstance(each, Mapping) for each in found):
-            self.problems.append(place.problem("", "<< takes a mapping, or a list of mappings, by alias: <<: *name"))
+            what = "<< takes a mapping, or a list of mappings, by alias: <<: *name"
+            self.problems.append(place.problem(dotted(self._path), what))
         return [each for each in found if isinstance(each, Mapping)]
 
     def _duplicate(self, key: str, first: Place, second: Place) -> None:
         where = f"in line {first.line} already" if first.line else "twice"
-        self.problems.append(second.problem(key_shown(key), f"is written {where}; keep one of the two"))
+        self.problems.append(
+            second.problem(dotted((*self._path, key_shown(key))), f"is written {where}; keep one of the two")
+        )
 
 
 def key_shown(key: str) -> str:

@@ -11,14 +11,15 @@ from pydantic_settings import EnvSettingsSource
 
 from watcher.errors import Problem
 from watcher.settings.document import Entry, Mapping, Node, Place, Scalar, UnreadableError, parse_variable
+from watcher.settings.kinds import later
 from watcher.settings.merge import merge
 from watcher.settings.schema import Settings
-from watcher.settings.values import did_you_mean
+from watcher.settings.values import nearest
 
 PREFIX = "WATCHER_"
 SEARCH = "WATCHER_CONFIG"
 _KUBERNETES = re.compile(r"WATCHER_SERVICE_|WATCHER_PORT_\d+_")
-_OTHER_SERVICE = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)|_PORT$")
+_OTHER_SERVICE = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP)(_|$)")
 
 
 class _Value(str):
@@ -55,7 +56,7 @@ def overrides(env: Environment[str, str]) -> tuple[Mapping, list[Problem]]:
             problems += _field(source, name, field, root)
     known = {each.lower() for each in _variables(root)} | {each.source.lower() for each in problems}
     known |= {name for name, value in values.items() if not value and _top(name) in Settings.model_fields}
-    return root, problems + [_unknown(value.variable) for name, value in values.items() if name not in known]
+    return root, problems + [_unknown(value) for name, value in values.items() if name not in known]
 
 
 def _ours(name: str, text: str) -> bool:
@@ -116,23 +117,32 @@ def _variables(node: Node) -> set[str]:
     return found
 
 
-def _unknown(name: str) -> Problem:
+def _unknown(value: _Value) -> Problem:
+    name = value.variable
     if _top(name) in Settings.model_fields and _top(name) != "sources":
         return Problem(
             name, 0, 0, "", "can't be combined with another variable that sets the whole; keep one of the two"
         )
-    names = [f"{PREFIX}{field}".upper() for field in Settings.model_fields if field != "sources"]
-    mean = did_you_mean(name, [*_nested_names(), *names, SEARCH])
-    if not mean and _OTHER_SERVICE.search(name):
-        mean = " If Kubernetes sets it for a Service, write enableServiceLinks: false in the pod"
-    return Problem(name, 0, 0, "", f"no setting is called so.{mean}".rstrip("."))
+    return Problem(name, 0, 0, "", f"no setting is called so.{_meant(value)}".rstrip("."))
+
+
+def _meant(value: _Value) -> str:
+    name, nested = value.variable.removeprefix(PREFIX), _nested_names()
+    # WATCHER_HTTP_PORT and WATCHER_PORT look as if Kubernetes might have made them, but mean the setting.
+    exact = [each for each in nested if name in (each.replace("__", "_"), each.partition("__")[2])]
+    if not exact and (_OTHER_SERVICE.search(name) or (name.endswith("_PORT") and "://" in value)):
+        return " If Kubernetes sets it for a Service, write enableServiceLinks: false in the pod"
+    whole = [key.upper() for key, field in Settings.model_fields.items() if key != "sources" and not later(field)]
+    # Without the prefix, which would make everything look alike.
+    near = exact[0] if exact else nearest(name, [*nested, *whole, SEARCH.removeprefix(PREFIX)])
+    return f" Did you mean {PREFIX}{near}?" if near else ""
 
 
 def _nested_names() -> list[str]:
-    """WATCHER_HTTP__PORT and its like, for those who write one underscore."""
+    """HTTP__PORT and its like, for those who write one underscore, or only PORT."""
     return [
-        f"{PREFIX}{name}__{inner}".upper()
-        for name in ("poll", "rules", "delivery", "retention", "http", "heartbeat", "log")
+        f"{name}__{inner}".upper()
+        for name in ("http", "poll", "rules", "delivery", "retention", "heartbeat", "log")
         for inner in _inner_fields(Settings.model_fields[name])
     ]
 
@@ -140,4 +150,5 @@ def _nested_names() -> list[str]:
 def _inner_fields(field: FieldInfo) -> list[str]:
     annotation: Any = field.annotation
     models = [annotation, *getattr(annotation, "__args__", ())]
-    return [name for model in models for name in getattr(model, "model_fields", {})]
+    fields = [each for model in models for each in getattr(model, "model_fields", {}).items()]
+    return [name for name, inner in fields if not later(inner)]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from watcher.settings import schema
-from watcher.settings.kinds import has_twin, kind_of, written_fields
+from watcher.settings.kinds import has_twin, kind_of, later, written_fields
 
 Json = dict[str, Any]
 _MODELS: tuple[type[BaseModel], ...] = (
@@ -26,6 +26,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     schema.Heartbeat,
     schema.Log,
 )
+_LATER = "Not in this version yet: nothing but null may be written. "
 _SHORT = {"Task": "id", "Channel": "url"}
 
 
@@ -57,7 +58,7 @@ def _as_written(node: Json, model: type[BaseModel]) -> None:
     node["properties"] = {}
     required = node.pop("required", [])
     for key, field in fields.items():
-        properties[key]["description"] = field.description
+        properties[key]["description"] = f"{_LATER if later(field) else ''}{field.description}"
         node["properties"][key] = _one_or_many(properties[key], kind_of(field.annotation).form == "list", field)
         if has_twin(field, key):
             what = f"A file that holds {key}: regular, UTF-8, at most 64 KiB; one newline at its end is cut off."

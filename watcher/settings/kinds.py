@@ -11,8 +11,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from watcher.settings import schema
+from watcher.settings.document import Path, dotted
 
-Path = tuple[str | int, ...]
+__all__ = ["INJECTED", "Kind", "Path", "dotted", "has_twin", "kind_of", "later", "written_fields"]
 
 INJECTED: dict[type[BaseModel], str] = {schema.Account: "name", schema.Channel: "name", schema.Settings: "sources"}
 """What the loader fills in, and files can't write."""
@@ -62,9 +63,6 @@ def has_twin(field: FieldInfo, key: str) -> bool:
     return kind.form == "secret" or key == "template" or (kind.form == "list" and kind_of(kind.inner).form == "secret")
 
 
-def dotted(path: Path) -> str:
-    """`tasks[2].id`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
+def later(field: FieldInfo) -> schema.Later | None:
+    """The mark of a key that comes with a later version."""
+    return next((mark for mark in field.metadata if isinstance(mark, schema.Later)), None)

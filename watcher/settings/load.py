@@ -60,7 +60,6 @@ class _Load:
 
     def settings(self, trees: list[Mapping]) -> Settings:
         data = self._shaper.settings(self._merged(trees))
-        checks.not_built(data, self._shaper)
         if not self._unread:
             self._check(data)
         settings = self._validated(data)

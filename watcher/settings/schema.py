@@ -10,9 +10,10 @@ To add a key: add its field with a description here, show it in `config/watcher.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watcher.errors import Problem
@@ -24,19 +25,11 @@ from watcher.settings.document import Place
 CLOVA_STUDIO = "https://clovastudio.stream.ntruss.com"
 
 
-def later(default: object, instead: str = "leave it out") -> WrapValidator:
-    """For a key whose feature comes with a later version: only null or the default may be written."""
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Marks a key whose feature comes with a later version: `shape` refuses whatever is written but null or nothing."""
 
-    def check(value: Any, validate: Any) -> Any:
-        try:
-            result = validate(value)
-        except ValidationError:
-            result = ...
-        if result is not None and result != default:
-            raise ValueError(f"comes with a later version; {instead}")
-        return result
-
-    return WrapValidator(check)
+    instead: str = "leave it out"
 
 
 class Frozen(BaseModel):
@@ -108,18 +101,16 @@ class Rules(Frozen):
     """When a fact becomes an event."""
 
     progress: t.Milestones = Field(default=(25, 50, 75), description="Percentages whose passing is told; [] for none.")
-    stalled_after: Annotated[t.Seconds | None, later(1800.0)] = Field(
-        default=1800.0, description="Not in this version yet. RUNNING without a step for this long is told."
+    stalled_after: Annotated[t.Seconds | None, Later()] = Field(
+        default=None, description="RUNNING without a step for this long is told."
     )
-    queued_longer_than: Annotated[t.Seconds | None, later(21600.0)] = Field(
-        default=21600.0, description="Not in this version yet. WAIT for longer than this is told."
+    queued_longer_than: Annotated[t.Seconds | None, Later()] = Field(
+        default=None, description="WAIT for longer than this is told."
     )
     unreachable_after: t.Seconds = Field(
         default=300.0, description="Tell that an account can't be reached after this long and at least 3 failed polls."
     )
-    loss: Annotated[Loss | None, later(Loss())] = Field(
-        default=Loss(), description="Not in this version yet. When a loss is worth a message."
-    )
+    loss: Annotated[Loss | None, Later()] = Field(default=None, description="When a loss is worth a message.")
 
 
 class Channel(Frozen):
@@ -145,23 +136,19 @@ class Channel(Frozen):
         default=None,
         description='What it hears: patterns of events; notable (also if left out), or "*" for everything.',
     )
-    mode: Annotated[str | None, later("messages")] = Field(
-        default=None, description="Not in this version yet. card: one living Slack message per task."
+    mode: Annotated[str | None, Later()] = Field(default=None, description="card: one living Slack message per task.")
+    slack_token: Annotated[SecretStr | None, Later()] = Field(
+        default=None, description="The token of a Slack app, for cards."
     )
-    slack_token: Annotated[SecretStr | None, later(None)] = Field(
-        default=None, description="Not in this version yet. The token of a Slack app, for cards."
+    channel: Annotated[str | None, Later()] = Field(
+        default=None, description='The Slack channel for cards, such as "#ml".'
     )
-    channel: Annotated[str | None, later(None)] = Field(
-        default=None, description='Not in this version yet. The Slack channel for cards, such as "#ml".'
+    template: Annotated[str | None, Later()] = Field(default=None, description="Your own words for messages.")
+    quiet: Annotated[str | None, Later()] = Field(
+        default=None, description="Hours in which messages are held, such as 22:00-08:00."
     )
-    template: Annotated[str | None, later(None)] = Field(
-        default=None, description="Not in this version yet. Your own words for messages."
-    )
-    quiet: Annotated[str | None, later(None)] = Field(
-        default=None, description="Not in this version yet. Hours in which messages are held, such as 22:00-08:00."
-    )
-    urgent: Annotated[tuple[t.EventGlob, ...] | None, later(())] = Field(
-        default=None, description="Not in this version yet. Events that come in quiet hours too."
+    urgent: Annotated[tuple[t.EventGlob, ...] | None, Later()] = Field(
+        default=None, description="Events that come in quiet hours too."
     )
 
 
@@ -186,8 +173,8 @@ class Delivery(Frozen):
     give_up_after: t.Seconds = Field(
         default=604800.0, description="A delivery that failed for this long expires, and is told."
     )
-    digest_after: Annotated[t.Count | None, later(10)] = Field(
-        default=10, description="Not in this version yet. More than this many due for one chat become one message."
+    digest_after: Annotated[t.Count | None, Later()] = Field(
+        default=None, description="More than this many due for one chat become one message."
     )
 
 
@@ -204,8 +191,8 @@ class Http(Frozen):
     host: t.Host = Field(default="127.0.0.1", description="The address to listen on.")
     port: t.Port | None = Field(default=8080, description="The port to listen on; 0: any free one; null: none.")
     token: t.ApiKey | None = Field(default=None, description="Whoever asks must show it, except for the health checks.")
-    public_url: Annotated[t.BaseUrl | None, later(None)] = Field(
-        default=None, description="Not in this version yet. The page's address from outside, for links in messages."
+    public_url: Annotated[t.BaseUrl | None, Later()] = Field(
+        default=None, description="The page's address from outside, for links in messages."
     )
 
 
@@ -240,19 +227,19 @@ class Settings(BaseSettings):
         description="The CLOVA Studio accounts; without it, one called default with CLOVA_API_KEY.",
     )
     tasks: tuple[Task, ...] = Field(default=(), description="The tasks to watch.")
-    discover: Annotated[tuple[Discover, ...] | None, later((), "list the ids under tasks")] = Field(
-        default=(), description="Not in this version yet. Adopt tasks as they appear in an account."
+    discover: Annotated[tuple[Discover, ...] | None, Later("list the ids under tasks")] = Field(
+        default=None, description="Adopt tasks as they appear in an account."
     )
-    groups: Annotated[tuple[Group, ...] | None, later(())] = Field(
-        default=(), description="Not in this version yet. Tasks that are one experiment."
+    groups: Annotated[tuple[Group, ...] | None, Later()] = Field(
+        default=None, description="Tasks that are one experiment."
     )
     poll: Poll = Field(default=Poll(), description="How often to look.")
     rules: Rules = Field(default=Rules(), description="When a fact becomes an event.")
     channels: dict[t.Name, Channel] = Field(default_factory=dict, description="Where messages go: name and URL.")
     routes: tuple[Route, ...] = Field(default=(), description="Who hears what, finer than a channel's own events.")
-    mentions: Annotated[dict[t.LabelKey, t.Shown] | None, later({})] = Field(
-        default_factory=dict,
-        description="Not in this version yet. Who is called by name on failures: owner and chat id.",
+    mentions: Annotated[dict[t.LabelKey, t.Shown] | None, Later()] = Field(
+        default=None,
+        description="Who is called by name on failures: owner and chat id.",
     )
     delivery: Delivery = Field(default=Delivery(), description="How long to keep trying.")
     retention: Retention = Field(default=Retention(), description="How long the store keeps what.")

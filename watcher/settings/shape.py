@@ -26,11 +26,14 @@ from watcher.settings.document import (
     key_shown,
     parse_variable,
 )
-from watcher.settings.interpolate import Expanded, UnsetError, expand
-from watcher.settings.kinds import INJECTED, Kind, Path, dotted, has_twin, kind_of, written_fields
+from watcher.settings.interpolate import UnsetError, expand
+from watcher.settings.kinds import INJECTED, Kind, Path, dotted, has_twin, kind_of, later, written_fields
 
 BAD: Any = object()
 """Stands for a value that was reported already."""
+
+FEW = 8
+"""How many keys an error lists."""
 
 _SHORT: dict[type[BaseModel], str] = {schema.Channel: "url", schema.Task: "id"}
 """What a bare text in place of a mapping means."""
@@ -118,6 +121,9 @@ class Shaper:
 
     def _field(self, entry: Entry, model: type[BaseModel], field: FieldInfo, path: Path) -> Any:
         self.places[path] = entry.node.place
+        coming = later(field)
+        if coming and not _is_nothing(entry.node):
+            return self.report(path, f"comes with a later version; {coming.instead}")
         annotation = field.annotation
         if model is schema.Channel and path[-1] == "url":
             annotation = SecretStr
@@ -128,7 +134,11 @@ class Shaper:
         known = [*fields, *(f"{name}_file" for name, field in fields.items() if has_twin(field, name))]
         mean = v.did_you_mean(key, known)
         shown = key if mean and key.isidentifier() else key_shown(key)
-        can = "" if mean else f" Known here: {', '.join(known)}"
+        can = f" Known here: {', '.join(known)}" if len(known) <= FEW else " List them all with: watcher schema"
+        if mean:
+            # What it was meant to be isn't missing as well.
+            near = v.nearest(key, known)
+            self.bad.update(((*path, near), (*path, near.removesuffix("_file"))))
         self.problems.append(place.problem(dotted((*path, shown)), f"unknown key.{mean or can}"))
 
     def _twin(self, entry: Entry, node: Mapping, field: FieldInfo, path: Path) -> Any:
@@ -136,6 +146,10 @@ class Shaper:
         key = f"{path[-1]}_file"
         written = (*path[:-1], key)
         self.places[path] = self.places[written] = entry.node.place
+        coming = later(field)
+        if coming and not _is_nothing(entry.node):
+            self.bad.add(path)
+            return self.report(written, f"comes with a later version; {coming.instead}")
         if path[-1] in node.entries:
             self.bad.add(path)
             return self.report(written, f"{path[-1]} is written too; keep one of the two")
@@ -195,7 +209,7 @@ class Shaper:
         if node.null and not (node.text and _is_id(path)):
             return self._no_text(node, kind, path)
         try:
-            found = expand(node.text, self._env) if node.place.line else Expanded(node.text)
+            found = expand(node.text, self._env)
         except UnsetError as error:
             return "" if self._excused(kind, path) else self.report(path, str(error))
         except ValueError as error:
@@ -221,6 +235,13 @@ class Shaper:
             return None
         hint = _comment_hint(node, secret=kind.form == "secret" or not attached)
         return self.report(path, f"empty{hint or '; write what it is to be'}")
+
+
+def _is_nothing(node: Node) -> bool:
+    """Null, or an empty list or mapping; a variable's value is still text."""
+    if isinstance(node, Scalar):
+        return node.null or (not node.place.line and node.text.strip() in ("[]", "{}"))
+    return not (node.items if isinstance(node, Sequence) else node.entries)
 
 
 def _encodable(text: str) -> bool:

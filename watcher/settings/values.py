@@ -25,13 +25,20 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 60480
 _PART = r"\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)"
 _DURATION = re.compile(rf"(?:{_PART}\s*)+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
+_NO_ZONE = re.compile(r"(localtime|posixrules|Factory)$|(right|posix)/")
+_SHORT_ZONES = {"KST": "Asia/Seoul", "SEOUL": "Asia/Seoul", "JST": "Asia/Tokyo", "TOKYO": "Asia/Tokyo"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ " Did you mean X?" with a leading space, or "" when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
+    near = nearest(word, known)
+    return f" Did you mean {near}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one; "" when none is near."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), "")
 
 
 def duration(value: object) -> float:
@@ -148,11 +155,14 @@ def language(value: str) -> str:
 
 
 def time_zone(value: str) -> str:
-    """An IANA time zone's name."""
+    """An IANA time zone's name; what a system keeps beside them (localtime, right/UTC) is none."""
     try:
+        if _NO_ZONE.match(value):
+            raise KeyError(value)
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        mean = did_you_mean(value, available_timezones())
+        short = _SHORT_ZONES.get(value.upper())
+        mean = f" Did you mean {short}?" if short else did_you_mean(value, available_timezones())
         raise ValueError(f"not an IANA time zone.{mean} Write a name such as Asia/Seoul or UTC") from None
     return value
 
@@ -164,11 +174,16 @@ def http_url(value: str) -> str:
         raise ValueError(f"{problem}, without blanks or control characters")
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError("its [ and ] don't hold an IPv6 address; write https://[::1]/path, or a host name") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(problem)
+    try:
+        usable = parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(problem)
+        raise ValueError("its port must be a number from 1 to 65535, such as https://example.com:8443/path")
     return value
 
 

@@ -94,6 +94,7 @@ class ChannelHealth:
     failures: int = 0
     failing_since: float | None = None
     failing: bool = False
+    reason: str = ""
     given_up: int = 0
     given_up_reason: str = ""
     gave_up_told: float | None = None
@@ -105,15 +106,22 @@ def after_try(
     """The channel after one try; a refusal counts as ok, since the channel answered."""
     window = Window(None, time)
     if ok:
-        well = replace(health, failures=0, failing_since=None, failing=False)
+        well = replace(health, failures=0, failing_since=None, failing=False, reason="")
         draft = Draft("channel.recovered", window, channel=health.name)
         return well, (draft,) if health.failing else ()
     since = health.failing_since if health.failing_since is not None else uptime
-    failed = replace(health, failures=health.failures + 1, failing_since=since)
-    if health.failing or failed.failures < FAILED_TRIES or uptime - since < FAILING_AFTER:
-        return failed, ()
-    draft = Draft("channel.failing", window, channel=health.name, details={"reason": reason, "count": failed.failures})
-    return replace(failed, failing=True), (draft,)
+    failed = replace(health, failures=health.failures + 1, failing_since=since, reason=reason)
+    return tell_failing(failed, time=time, uptime=uptime)
+
+
+def tell_failing(health: ChannelHealth, *, time: datetime, uptime: float) -> tuple[ChannelHealth, tuple[Draft, ...]]:
+    """Three failed tries and a minute since the first of them: the channel fails, which is told once."""
+    since = health.failing_since
+    if health.failing or since is None or health.failures < FAILED_TRIES or uptime - since < FAILING_AFTER:
+        return health, ()
+    details = {"reason": health.reason, "count": health.failures}
+    draft = Draft("channel.failing", Window(None, time), channel=health.name, details=details)
+    return replace(health, failing=True), (draft,)
 
 
 def tell_given_up(health: ChannelHealth, *, time: datetime, uptime: float) -> tuple[ChannelHealth, tuple[Draft, ...]]:

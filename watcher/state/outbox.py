@@ -6,19 +6,19 @@ earlier row of it is waiting, held or being sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Select, and_, exists, func, insert, or_, select, text, update
 
 from watcher.errors import UsageError
 from watcher.models import Delivery
 from watcher.notifier.decide import LONGEST_RETRY_AFTER, Decision
 from watcher.state import schema
 from watcher.state.budget import load_alive
-from watcher.state.health import after_try, tell_given_up
+from watcher.state.health import ChannelHealth, after_try, tell_failing, tell_given_up
 from watcher.state.record import Recorded, Settled, append_events, load_channel, save_channel
 from watcher.state.rows import delivery_from
 
@@ -67,13 +67,14 @@ def turn(
 
 
 def _claim(tx: Connection, channel: str, room: int, now: datetime) -> list[Delivery]:
-    earlier = schema.deliveries.alias("earlier")
+    other = schema.deliveries.alias("other")
+    # One that is being sent blocks also earlier ones: a redelivery may come behind it.
     blocked = exists().where(
         and_(
-            earlier.c.channel == _deliveries.channel,
-            earlier.c.queue == _deliveries.queue,
-            earlier.c.event_id < _deliveries.event_id,
-            text("earlier.state IN ('waiting', 'held', 'sending')"),
+            other.c.channel == _deliveries.channel,
+            other.c.queue == _deliveries.queue,
+            text("other.state IN ('waiting', 'held', 'sending')"),
+            or_(other.c.event_id < _deliveries.event_id, text("other.state = 'sending'")),
         )
     )
     query = (
@@ -108,12 +109,8 @@ def _record(
         drafts += told
         if decision.state in ("refused", "expired"):
             health = replace(health, given_up=health.given_up + 1, given_up_reason=decision.reason)
-    failed = [one for one in finished if not one.decision.answered]
-    if failed:
-        reason = failed[-1].decision.reason
-        expired = _expire(tx, channel, settled.uptime - give_up_after, reason, failed[-1].ended)
-        if expired:
-            health = replace(health, given_up=health.given_up + expired, given_up_reason=f"given up: {reason}")
+    if not all(one.decision.answered for one in finished):
+        health = _expire_all(tx, health, settled, finished[-1].ended, give_up_after)
     health, told = tell_given_up(health, time=finished[-1].ended, uptime=settled.uptime)
     save_channel(tx, health)
     return _told(tx, [*drafts, *told], settled)
@@ -144,15 +141,31 @@ def _expire(tx: Connection, channel: str, born_before: float, reason: str, now: 
     return tx.execute(update(schema.deliveries).where(old).values(**values)).rowcount
 
 
-def tell_overdue(tx: Connection, settled: Settled, names: Iterable[str], now: datetime) -> Recorded:
-    """Tell of refusals and expiries that the hourly limit has held back."""
+def tell_overdue(
+    tx: Connection, settled: Settled, failing: Mapping[str, bool], now: datetime, give_up_after: float
+) -> Recorded:
+    """What time alone brings about: a channel that has failed for a minute, deliveries that have waited too long, and
+    refusals that the hourly limit held back. `failing`: for each channel whether its last try by this process failed.
+    """
     drafts: list[Any] = []
-    for name in names:
-        health, told = tell_given_up(load_channel(tx, name), time=now, uptime=settled.uptime)
-        if told:
+    for name, failed in failing.items():
+        before = load_channel(tx, name)
+        health = _expire_all(tx, before, settled, now, give_up_after) if failed else before
+        health, troubled = tell_failing(health, time=now, uptime=settled.uptime)
+        health, told = tell_given_up(health, time=now, uptime=settled.uptime)
+        drafts += [*troubled, *told]
+        if health != before:
             save_channel(tx, health)
-            drafts += told
     return _told(tx, drafts, settled)
+
+
+def _expire_all(
+    tx: Connection, health: ChannelHealth, settled: Settled, now: datetime, give_up_after: float
+) -> ChannelHealth:
+    expired = _expire(tx, health.name, settled.uptime - give_up_after, health.reason, now)
+    if not expired:
+        return health
+    return replace(health, given_up=health.given_up + expired, given_up_reason=f"given up: {health.reason}")
 
 
 def _told(tx: Connection, drafts: list[Any], settled: Settled) -> Recorded:

@@ -15,7 +15,7 @@ BOOKKEEPING = (
     "amended", "weights_told", "missing_since", "gone",
 )  # fmt: skip
 _ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason")
-_CHANNEL = ("failures", "failing_since", "failing", "given_up", "given_up_reason", "gave_up_told")
+_CHANNEL = ("failures", "failing_since", "failing", "reason", "given_up", "given_up_reason", "gave_up_told")
 
 
 def dumps(value: Any) -> str:

@@ -166,6 +166,7 @@ channels = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("failing_since", Float),
     Column("failing", Boolean, nullable=False, default=False),
+    Column("reason", Text, nullable=False, default=""),
     Column("given_up", Integer, nullable=False, default=0),
     Column("given_up_reason", Text, nullable=False, default=""),
     Column("gave_up_told", Float),

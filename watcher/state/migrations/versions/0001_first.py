@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("failing_since", sa.Float(), nullable=True),
         sa.Column("failing", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("given_up", sa.Integer(), nullable=False),
         sa.Column("given_up_reason", sa.Text(), nullable=False),
         sa.Column("gave_up_told", sa.Float(), nullable=True),
