@@ -69,7 +69,7 @@ async def test_a_chat_gets_the_first_line_first() -> None:
     (seen,) = receiver.seen
     text = json.loads(seen.body)["text"]
     assert seen.path == f"/hooks/{TOKEN}"
-    assert text.splitlines()[0] == "✖ support-bot v3 failed: dataset column Completion is empty"
+    assert text.splitlines()[0] == "✖ support-bot v3 failed: Invalid dataset: required field empty. Completion"
 
 
 @pytest.mark.anyio
@@ -306,10 +306,10 @@ async def test_a_mail_arrives_with_text_html_and_the_delivery_id_as_its_message_
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert mailbox.recipients == ["jiwon@example.com"]
-    assert mail["Subject"] == "✖ support-bot v3 failed: dataset column Completion is empty"
+    assert mail["Subject"] == "✖ support-bot v3 failed: Invalid dataset: required field empty. Completion"
     assert mail["Message-ID"] == "<dlv-7@127.0.0.1>"
     assert text.splitlines()[0] == mail["Subject"]
-    assert "Fix: fill Completion in every row" in text
+    assert "Reason: file.format" in text
     assert "<strong>✖ support-bot v3 failed" in html
 
 

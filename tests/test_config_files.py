@@ -119,8 +119,9 @@ def test_of_everything_documented_only_what_comes_later_is_refused(tmp_path: Pat
     with pytest.raises(ConfigError) as caught:
         load_settings([str(file)], env=ENV, secrets=False)
     assert {problem.key for problem in caught.value.problems} == {
-        "discover", "groups", "mentions", "channels.mail.language", "channels.board.slack_token",
-        "channels.board.channel", "channels.board.mode", "channels.board.url",
+        "discover", "groups", "mentions", "channels.mail.language", "channels.board.slack_token_file",
+        "channels.board.channel", "channels.board.mode", "rules.stalled_after", "rules.queued_longer_than",
+        "rules.loss", "delivery.digest_after",
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ async def test_a_message_is_its_first_line_and_the_rest_indented(capsys: pytest.
     await channel.probe()
     await channel.aclose()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "✖ support-bot v3 failed: dataset column Completion is empty"
+    assert lines[0] == "✖ support-bot v3 failed: Invalid dataset: required field empty. Completion"
     assert all(line.startswith("  ") for line in lines[1:])
 
 
@@ -41,7 +41,7 @@ async def test_a_terminal_without_unicode_still_shows_the_message() -> None:
     raw = io.BytesIO()
     channel = ConsoleChannel(setting("console://"), stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     assert await channel.send(delivery()) == Accepted("printed")
-    assert raw.getvalue().startswith(b"? support-bot v3 failed: dataset column")
+    assert raw.getvalue().startswith(b"? support-bot v3 failed: Invalid dataset")
 
 
 @pytest.mark.anyio

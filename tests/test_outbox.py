@@ -370,7 +370,7 @@ def test_a_redelivery_waits_for_a_younger_one_of_its_task_that_is_being_sent(dat
 
 def die_while_sending(database: Database) -> Delivery:
     """A process claims and dies; the next one takes over."""
-    (delivery,) = turn(database)
+    (delivery,) = turn(database, now=soon() + outbox.SUSPECT_WAITS)
     take_over(database, "team", "mail")
     return delivery
 
@@ -394,6 +394,14 @@ def test_after_two_deaths_the_words_are_plain_and_after_three_it_is_parked_and_t
     assert states(reader, "team") == ["parked", "waiting"]
     (gave_up,) = [e for e in reader.events() if e.type == "channel.gave_up"]
     assert (gave_up.channel, gave_up.details["count"]) == ("team", 1)
+
+
+def test_a_suspect_waits_until_the_process_has_lived_for_a_while(database: Database) -> None:
+    tell(database, "a")
+    for _ in range(2):
+        die_while_sending(database)
+    assert turn(database) == []
+    assert len(turn(database, now=soon() + outbox.SUSPECT_WAITS)) == 1
 
 
 def test_a_poisonous_delivery_doesnt_come_back_by_itself(database: Database, reader: Reader) -> None:

@@ -30,6 +30,13 @@ def test_a_key_written_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     assert found == "watcher.yaml:3:1: tasks: is written in line 1 already; keep one of the two"
 
 
+def test_a_key_written_twice_is_named_with_its_whole_path(tmp_path: Path) -> None:
+    found = only_problem(tmp_path, TASKS + 'channels:\n  team: "json://x"\n  team: "json://y"\n')
+    assert found == "watcher.yaml:4:3: channels.team: is written in line 3 already; keep one of the two"
+    found = only_problem(tmp_path, "tasks: [a, {id: b, name: x, name: y}]")
+    assert found == "watcher.yaml:1:29: tasks[1].name: is written in line 1 already; keep one of the two"
+
+
 def test_anchors_aliases_and_merge_keys_work(tmp_path: Path) -> None:
     text = """
         tasks:
@@ -102,6 +109,20 @@ def test_an_empty_value_before_a_comment_says_that_a_comment_starts(tmp_path: Pa
     found = only_problem(tmp_path, text)
     assert found == 'watcher.yaml:5:13: channels.board.channel: empty; # starts a comment. Write "#ml"'
     assert "# starts a comment" in only_problem(tmp_path, "tasks:\n  - id: # the first\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TASKS + 'channels:\n  c: {url: "json://x", channel: #ml\n  }', "3:32: channels.c.channel: empty"),
+        ("tasks:\n- {id: a, name: #foo\n  }", "2:16: tasks[0].name: empty"),
+        (TASKS + "log: {level: #ko\n}", "2:13: log.level: empty"),
+        (TASKS + "log: {level: #ko\n  , format: json}", "2:13: log.level: empty"),
+    ],
+)
+def test_a_comment_is_found_in_braces_over_several_lines_too(tmp_path: Path, text: str, said: str) -> None:
+    found = only_problem(tmp_path, text)
+    assert found.startswith(f"watcher.yaml:{said}; # starts a comment. Write ")
 
 
 def test_the_comment_behind_an_empty_secret_isnt_repeated(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.configs import TASKS, load, only_problem, problems
 
+KUBERNETES = "If Kubernetes sets it for a Service, write enableServiceLinks: false in the pod"
+
 
 def test_nested_names_override_the_file(tmp_path: Path) -> None:
     env = {"WATCHER_HTTP__PORT": "9090", "WATCHER_POLL__INTERVAL": "1h30m", "WATCHER_LANGUAGE": "en"}
@@ -47,8 +49,16 @@ def test_names_of_accounts_and_channels_are_found_in_any_case(tmp_path: Path) ->
     assert settings.channels["Team"].timezone == "UTC"
 
 
-def test_a_secret_in_a_variable_is_taken_as_it_is(tmp_path: Path) -> None:
-    settings = load(tmp_path, TASKS, {"WATCHER_HTTP__TOKEN": "{a:${b}#01", "WATCHER_STORE": "sqlite:////data/w.db"})
+def test_variables_are_put_into_variables(tmp_path: Path) -> None:
+    env = {"WATCHER_POLL__INTERVAL": "${N}s", "WATCHER_LANGUAGE": "${L:-en}", "WATCHER_TASKS": '["${N}"]', "N": "7"}
+    settings = load(tmp_path, TASKS, env)
+    assert (settings.poll.interval, settings.tasks[0].id) == (7, "7")
+    found = only_problem(tmp_path, TASKS, {"WATCHER_HTTP__PORT": "${NONE}"})
+    assert found.startswith("WATCHER_HTTP__PORT: http.port: the environment variable NONE isn't set")
+
+
+def test_a_secret_in_a_variable_is_text_and_no_yaml(tmp_path: Path) -> None:
+    settings = load(tmp_path, TASKS, {"WATCHER_HTTP__TOKEN": "{a:$${b}#01", "WATCHER_STORE": "sqlite:////data/w.db"})
     assert settings.http is not None
     assert settings.http.token is not None
     assert settings.http.token.get_secret_value() == "{a:${b}#01"
@@ -79,12 +89,21 @@ def test_file_twins_work_in_the_environment(tmp_path: Path) -> None:
         ("WATCHER_TASKS", "a, b", "WATCHER_TASKS: tasks: must be a list: WATCHER_TASKS=[a, b]"),
         ("WATCHER_TASKS", "[a, b", "WATCHER_TASKS: tasks: not YAML: a list in [ ] lacks a comma or its end"),
         ("WATCHER_TASKS", "[a, a]", "WATCHER_TASKS: tasks[1].id: the same task as tasks[0]; list it once"),
-        ("WATCHER_PORT", "8080", "WATCHER_PORT: no setting is called so."),
-        ("WATCHER_WEB_SERVICE_HOST", "10.0.0.1", "WATCHER_WEB_SERVICE_HOST: no setting is called so."),
+        ("WATCHER_PORT", "8080", "WATCHER_PORT: no setting is called so. Did you mean WATCHER_HTTP__PORT?"),
+        ("WATCHER_WEB_SERVICE_HOST", "10.0.0.1", f"WATCHER_WEB_SERVICE_HOST: no setting is called so. {KUBERNETES}"),
+        ("WATCHER_HTTP_SERVICE_PORT", "1", f"WATCHER_HTTP_SERVICE_PORT: no setting is called so. {KUBERNETES}"),
+        ("WATCHER_WEB_PORT", "tcp://10.0.0.1:80", f"WATCHER_WEB_PORT: no setting is called so. {KUBERNETES}"),
+        ("WATCHER_LOG_LEVEL", "info", "WATCHER_LOG_LEVEL: no setting is called so. Did you mean WATCHER_LOG__LEVEL?"),
+        ("WATCHER_TASK", "[a]", "WATCHER_TASK: no setting is called so. Did you mean WATCHER_TASKS?"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str, said: str) -> None:
     assert only_problem(tmp_path, TASKS, {name: value}).startswith(said)
+
+
+def test_what_resembles_nothing_is_likened_to_nothing(tmp_path: Path) -> None:
+    found = only_problem(tmp_path, TASKS, {"WATCHER_VERSION": "1"})
+    assert found == "WATCHER_VERSION: no setting is called so"
 
 
 def test_what_kubernetes_makes_of_a_service_is_left_alone(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_what_isnt_a_duration_is_answered_with_an_example(tmp_path: Path, writte
         (TASKS + "rules: {progress: [50, 100]}", "rules.progress[1]", "from 1 to 99"),
         (TASKS + "rules: {progress: }", "rules.progress", "[] for none"),
         (TASKS + "timezone: Asia/Soul", "timezone", "Did you mean Asia/Seoul?"),
+        (TASKS + "timezone: KST", "timezone", "Did you mean Asia/Seoul?"),
+        (TASKS + "timezone: jst", "timezone", "Did you mean Asia/Tokyo?"),
         (TASKS + "timezone: ../../etc/passwd", "timezone", "not an IANA time zone"),
         (TASKS + "timezone: Asia", "timezone", "not an IANA time zone"),
         (TASKS + "language: jp", "language", "must be one of en, ja, ko"),
@@ -86,6 +88,9 @@ def test_what_isnt_a_duration_is_answered_with_an_example(tmp_path: Path, writte
         (TASKS + "heartbeat: {url: 'ftp://x'}", "heartbeat.url", "https:// or http://"),
         (TASKS + "channels: {team: hello}", "channels.team.url", "must be a URL"),
         (TASKS + "channels: {team: 'https://'}", "channels.team.url", "must be a URL"),
+        (TASKS + "channels: {team: 'https://x.example:99999/'}", "channels.team.url", "its port must be"),
+        (TASKS + "channels: {team: 'https://x.example:0/'}", "channels.team.url", "its port must be"),
+        (TASKS + "channels: {team: 'https://[::1'}", "channels.team.url", "IPv6"),
         (TASKS + "channels: {team: 'https://a b'}", "channels.team.url", "without blanks"),
         (TASKS + "channels: {team: {events: [notable]}}", "channels.team.url", "missing; write team: URL"),
         (TASKS + "channels: {team: [a]}", "channels.team", "must be a URL, or a mapping"),
@@ -214,18 +219,21 @@ def test_neither_task_nor_rule_is_an_error(tmp_path: Path) -> None:
         "discover: [{account: default, name: x}]", "discover: [nonsense]", "groups: [{name: x, match: 'y-*'}]",
         "rules: {stalled_after: 45m}", "rules: {queued_longer_than: 1h}", "rules: {loss: {rise: 50%}}",
         "rules: {loss: {nan: false}}", "language: ko", "mentions: {jiwon: U012AB3CD}", "delivery: {digest_after: 20}",
+        "rules: {stalled_after: 30m}", "rules: {queued_longer_than: 6h}", "rules: {loss: {nan: true}}",
+        "delivery: {digest_after: 10}", "rules: {stalled_after: nonsense}", "mentions: [x]",
         "store: postgresql://u:p@h/d", "http: {public_url: 'https://x.example'}",
         *(f"channels: {{c: {{url: 'json://x', {more}}}}}" for more in (
-            "mode: card", "slack_token: xoxb-1", "channel: '#ml'", "template: x", "template_file: /etc/hostname",
+            "mode: card", "mode: messages", "slack_token: xoxb-1", "slack_token_file: /nope",
+            "channel: '#ml'", "template: x", "template_file: /etc/hostname",
             "quiet: 22:00-08:00", "urgent: [task.failed]", "language: ja",
         )),
     ],
 )  # fmt: skip
 def test_what_comes_later_is_refused_in_one_sentence(tmp_path: Path, line: str) -> None:
-    assert any("a later version; " in found for found in problems(tmp_path, TASKS + line))
+    assert "a later version; " in only_problem(tmp_path, TASKS + line)
 
 
-def test_null_and_the_default_may_be_written_for_what_comes_later(tmp_path: Path) -> None:
+def test_only_null_or_nothing_may_be_written_for_what_comes_later(tmp_path: Path) -> None:
     text = (
         TASKS
         + """
@@ -233,10 +241,33 @@ discover: []
 groups: null
 mentions: {}
 language: en
-rules: {stalled_after: 30m, queued_longer_than: 6h, loss: {nan: true, rise: null}}
-delivery: {digest_after: 10}
+rules: {stalled_after: null, queued_longer_than: ~, loss: }
+delivery: {digest_after: null}
 http: {public_url: null}
-channels: {c: {url: "json://x", mode: null, slack_token: null, channel: null, quiet: null, urgent: null}}
+channels: {c: {url: "json://x", mode: null, slack_token: null, channel: null, quiet: null, urgent: []}}
 """
     )
-    assert problems(tmp_path, text) == []
+    assert problems(tmp_path, text, {"WATCHER_CHANNELS__C__URGENT": "[]", "WATCHER_GROUPS": "[]"}) == []
+
+
+def test_a_living_card_isnt_asked_for_a_url(tmp_path: Path) -> None:
+    found = problems(tmp_path, TASKS + 'channels: {board: {slack_token: x, channel: "#ml"}}')
+    assert [each.split(": ")[1] for each in found] == ["channels.board.slack_token", "channels.board.channel"]
+
+
+def test_a_misspelt_key_isnt_missing_as_well(tmp_path: Path) -> None:
+    assert "taks: unknown key. Did you mean tasks?" in only_problem(tmp_path, "taks: [a]")
+    assert "api_kye: unknown key. Did you mean api_key?" in only_problem(
+        tmp_path, TASKS + "accounts: {main: {api_kye: x}}"
+    )
+
+
+def test_an_unknown_key_lists_what_there_is_only_where_that_is_little(tmp_path: Path) -> None:
+    few = only_problem(tmp_path, TASKS + "heartbeat: {url: 'https://x.example', zzz: 1}")
+    assert few.endswith("zzz: unknown key. Known here: url, every, url_file")
+    assert only_problem(tmp_path, TASKS + "zzz: 1").endswith("unknown key. List them all with: watcher schema")
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "right/UTC", "posix/Asia/Seoul", "Factory"])
+def test_what_a_system_keeps_beside_the_time_zones_is_none(tmp_path: Path, zone: str) -> None:
+    assert "not an IANA time zone" in only_problem(tmp_path, TASKS + f"timezone: {zone}")

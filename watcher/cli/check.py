@@ -80,10 +80,20 @@ def _known(settings: Settings) -> dict[TaskKey, Known]:
 
 
 def _hearers(settings: Settings, event: Event) -> dict[str, str]:
+    """Without its url (a secret that isn't here) a channel may be a chat or a webhook: then the answer says so."""
+    from dataclasses import replace
+
     from watcher.notifier import audience
     from watcher.notifier.route import hearers
 
-    return hearers(event, audience.listeners(settings), audience.routes(settings))
+    listeners, rules = audience.listeners(settings), audience.routes(settings)
+    unknown = {name for name, each in settings.channels.items() if not (each.url and each.url.get_secret_value())}
+    webhooks = tuple(replace(each, kind="webhook") if each.name in unknown else each for each in listeners)
+    certain = hearers(event, webhooks, rules)
+    return {
+        name: why if name in certain else f"kind unknown without its url; unless it is a webhook: {why}"
+        for name, why in hearers(event, listeners, rules).items()
+    }
 
 
 def _sample(type_: str, task: Known) -> Event:

@@ -38,6 +38,18 @@ def write_config(path: Path, text: str, *, force: bool) -> None:
         raise _unwritable(path, error) from None
 
 
+def check_place(path: Path) -> None:
+    """Raises WatcherError where no file can be made; its folder may still be missing."""
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if path.is_dir():
+        raise WatcherError(f"{path} is a folder", "name a file with --output")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        why = "can't be written" if folder.is_dir() else "is no folder"
+        raise WatcherError(f"{path} can't be made: {folder} {why}", "choose another place with --output")
+
+
 def _create(path: Path, text: str, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -94,17 +94,17 @@ def _live() -> Iterator[Callable[[Overview, datetime], None]]:
     from rich.live import Live
 
     with Live(auto_refresh=False) as live:
-        yield lambda seen, now: live.update(_screen(seen, now), refresh=True)
+        yield lambda seen, now: live.update(_screen(seen, now, live.console.width), refresh=True)
 
 
-def _screen(seen: Overview, now: datetime) -> RenderableType:
+def _screen(seen: Overview, now: datetime, width: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     from watcher.notifier.text import clean
 
     notes = [Text(clean(f"⚠ {note}"), "yellow") for note in seen.notes]
-    return Group(*notes, Text(summary(seen.tasks), "dim"), rich_table(*table(seen, now)))
+    return Group(*notes, Text(summary(seen.tasks), "dim"), rich_table(*table(seen, now), width))
 
 
 class _Lines:

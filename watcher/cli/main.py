@@ -41,7 +41,11 @@ def _run(argv: list[str], redactor: Redactor) -> int:
     if not argv:
         print(parsing.overview(), file=sys.stderr)
         return 2
-    command, arguments = parsing.parse(argv)
+    try:
+        command, arguments = parsing.parse(argv)
+    except SystemExit:  # after --help, which may have found no room either
+        sys.stdout.flush()
+        raise
     arguments.redactor = redactor
     code = command.run(arguments)
     sys.stdout.flush()
@@ -49,7 +53,7 @@ def _run(argv: list[str], redactor: Redactor) -> int:
 
 
 def _report(error: Exception, redactor: Redactor) -> int:
-    known = _known(error)
+    known = _known(error) or _of_the_process(error)
     if known is None:
         _report_unexpected(error, redactor)
         return 1
@@ -74,6 +78,24 @@ def _known(error: BaseException) -> WatcherError | None:
     if isinstance(error, BaseExceptionGroup):
         return next((found for each in error.exceptions if (found := _known(each))), None)
     return error if isinstance(error, WatcherError) else None
+
+
+def _of_the_process(error: Exception) -> WatcherError | None:
+    """Where the fault lies with the place or the output that the process was given."""
+    if not isinstance(error, OSError):
+        return None
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return WatcherError("the working directory was deleted", "go to one that exists: cd PATH")
+    try:
+        sys.stdout.flush()
+    except OSError as broken:
+        _discard_output()
+        return WatcherError(
+            f"standard output can't be written: {broken.strerror}", "look where the output goes: is the disk full?"
+        )
+    return None
 
 
 def _report_unexpected(error: Exception, redactor: Redactor) -> None:

@@ -98,9 +98,22 @@ def _sample(channel: str, type_: str) -> Delivery:
     from watcher.notifier.samples import sample_event
 
     event = sample_event(type_)
-    subject = None if event.subject is None else {**event.subject, "name": f"{event.subject.get('name')} (test)"}
-    event = replace(event, id=f"test-{time.time_ns() // 1000}", subject=subject)
+    subject = None if event.subject is None else {**event.subject, "name": _marked(event.subject.get("name"))}
+    details = {key: _marked(value) if key == "group" else value for key, value in event.details.items()}
+    event = replace(
+        event,
+        id=f"test-{time.time_ns() // 1000}",
+        subject=subject,
+        account=_marked(event.account) if event.task is None and event.account else event.account,
+        channel=_marked(event.channel) if event.channel else None,
+        details={**details, "test": True},
+    )
     return Delivery(f"msg_{uuid.uuid4().hex}", event, channel, "sending", 1, None, "")
+
+
+def _marked(name: object) -> str:
+    """A name in which everybody reads that nothing has happened."""
+    return f"{name} (test)"
 
 
 def _result(name: str, outcome: Outcome) -> Result:

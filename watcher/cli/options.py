@@ -49,7 +49,9 @@ def delivery_state(text: str) -> str:
 
     states = get_args(DeliveryState)
     if text not in states:
-        raise ArgumentTypeError(f"no state is called {text}{suggestion(text, states)} There are: {', '.join(states)}")
+        raise ArgumentTypeError(
+            f"no state is called {text}{suggestion(text, states)}. There are: {', '.join(states)}".replace("?. ", "? ")
+        )
     return text
 
 

@@ -42,7 +42,7 @@ def deliveries(arguments: Namespace) -> int:
     elif found:
         print_table(HEADERS, [_row(delivery, settings.timezone) for delivery in found])
     else:
-        say("no such delivery")
+        say("no failed deliveries" if arguments.failed else "no such delivery")
     return 0
 
 

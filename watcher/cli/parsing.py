@@ -13,6 +13,7 @@ from watcher.cli.options import suggestion
 from watcher.errors import UsageError
 
 PURPOSE = "Tells you in chat, mail or a webhook when a CLOVA Studio tuning task starts, ends or gets into trouble."
+LATER = frozenset({"lint", "explain-failure", "stats", "silence", "silences", "unsilence"})
 EXAMPLES = (
     ("watcher demo", "see it work, without a key"),
     ("watcher init && watcher check --online && watcher run", "watch your own tasks"),
@@ -41,6 +42,8 @@ def parse(argv: list[str]) -> tuple[Command, Namespace]:
     top = _top()
     given = top.parse_args(argv)
     command = COMMANDS.get(given.command)
+    if given.command in LATER:
+        raise UsageError(f"{given.command} comes with a later version", "watcher --help lists what there is")
     if command is None:
         raise UsageError(
             f"there is no command {given.command}{suggestion(given.command, COMMANDS)}", "watcher --help lists them all"

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+GAP = 2
+NARROW = 12
+ELASTIC = frozenset({"NAME", "REASON", "CHANGED", "BECAUSE OF", "MODEL"})
+"""Columns that may become as narrow as NARROW and go on in the next line."""
+
+LEAST_FIRST = ("EPOCH", "NEXT TRY", "TRIES", "LOSS", "STEP", "SEEN", "EVENT", "CHANNEL", "MODEL", "NAME", "REASON")
+"""Columns that a narrow terminal does without, the least important first."""
 
 
 class Cell(NamedTuple):
@@ -55,7 +64,8 @@ def print_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
     if sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(rich_table(headers, rows))
+        console = Console()
+        console.print(rich_table(headers, rows, console.width))
         return
     print("\n".join(plain_table(headers, rows)))
 
@@ -67,15 +77,38 @@ def plain_table(headers: Sequence[str], rows: Sequence[Row]) -> list[str]:
     return ["  ".join(map(_padded, line, widths)).rstrip() for line in texts]
 
 
-def rich_table(headers: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Built from Text: markup in data would be obeyed, or raise."""
+def rich_table(headers: Sequence[str], rows: Sequence[Row], width: int) -> Table:
+    """Built from Text: markup in data would be obeyed, or raise. What doesn't fit in `width` is left out, and named."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headers, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*(Text(clean(cell.text), cell.style) for cell in row))
+    texts = [[Text(clean(cell.text), cell.style) for cell in row] for row in rows]
+    widths = {
+        name: max(_width(name), *(_width(line[at].plain) for line in texts), 0) for at, name in enumerate(headers)
+    }
+    shown, fits = fitting(widths, width)
+    left_out = ", ".join(name for name in headers if name not in shown)
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, GAP, 0, 0), caption_justify="left")
+    table.caption = f"A wider terminal shows {left_out} too." if left_out else None
+    for name in shown:
+        table.add_column(name, no_wrap=fits and name not in ELASTIC, overflow="fold")
+    for line in texts:
+        table.add_row(*(text for text, name in zip(line, headers, strict=True) if name in shown))
     return table
+
+
+def fitting(widths: Mapping[str, int], width: int) -> tuple[list[str], bool]:
+    """The columns to show in a terminal, of those with their natural widths, and whether they fit.
+
+    Ids are what other commands are given, so they are always there and whole.
+    """
+    need = {name: min(size, NARROW) if name in ELASTIC else size for name, size in widths.items()}
+    shown = list(widths)
+    for name in (None, *LEAST_FIRST):
+        shown = [each for each in shown if each != name]
+        if sum(need[each] + GAP for each in shown) - GAP <= width:
+            return shown, True
+    return shown, False
 
 
 def span(seconds: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watcher.cli import ask
+from watcher.cli import ask, files
 from watcher.cli.draft import CHANNEL, configuration, newest_open_first, pick
 from watcher.cli.options import suggestion
 from watcher.cli.printing import Cell, print_table, say
@@ -87,6 +87,7 @@ class _Plan:
 
     def refuse_existing(self) -> None:
         """Before anything is asked: nobody likes to answer in vain."""
+        files.check_place(self.output)
         if self._arguments.force:
             return
         for path in (self.output, self._secrets / "clova_api_key", self._secrets / f"{CHANNEL}_url"):
@@ -137,8 +138,6 @@ class _Plan:
 
     def write(self, key: Key, channel: str, chosen: Sequence[str], tasks: Mapping[str, Fields]) -> None:
         """Secrets first, so that the configuration never names a file that isn't there."""
-        from watcher.cli import files
-
         key_path = key.path
         if key.new:
             key_path = files.write_secret(self._secrets / "clova_api_key", key.value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Overview:
     notes: tuple[str, ...]
     unknown: frozenset[str] = frozenset()
     """The tasks, as `ACCOUNT/TASK`, that their account doesn't know."""
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with accounts, by their names."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -63,9 +65,11 @@ def look(settings: Settings, reader: Reader, now: datetime) -> Overview:
     """Everything that status and follow show."""
     known = known_tasks(settings, reader.tasks()).values()
     alive = reader.alive()
-    notes = (silence(alive, now), *map(trouble, reader.accounts()))
+    troubles = {account.name: said for account in reader.accounts() if (said := trouble(account))}
+    notes = (silence(alive, now), *troubles.values())
     unknown = alive.health.get("unknown") or () if alive else ()
-    return Overview(tuple(sorted(known, key=rank)), tuple(filter(None, notes)), frozenset(map(str, unknown)))
+    shown = tuple(sorted(known, key=rank))
+    return Overview(shown, tuple(filter(None, notes)), frozenset(map(str, unknown)), troubles)
 
 
 def trouble(account: AccountHealth) -> str:
@@ -78,6 +82,15 @@ def trouble(account: AccountHealth) -> str:
         return ""
     polls = "the last poll" if account.failed == 1 else f"the last {account.failed} polls"
     return f"account {account.name}: {polls} failed: {account.reason}"
+
+
+def why_unseen(task: Known, seen: Overview) -> str:
+    """What keeps a task from being seen; "" where nothing is known to."""
+    if task.snapshot is not None:
+        return ""
+    if str(task.key) in seen.unknown:
+        return f"account {task.key.account} doesn't know it"
+    return seen.troubles.get(task.key.account, "")
 
 
 def summary(tasks: Iterable[Known]) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.cli.options import json_option
 from watcher.cli.printing import Cell, between, local, number, print_json, print_table, say
-from watcher.cli.reading import Known, find_task, known_tasks, load, reading
-from watcher.cli.status import state_of
+from watcher.cli.reading import Known, find_task, known_tasks, load, reading, utc_now
+from watcher.cli.status import look, state_of, why_unseen
 
 if TYPE_CHECKING:
     from watcher.models import Delivery, Event
@@ -40,13 +40,14 @@ def history(arguments: Namespace) -> int:
     settings = load(arguments)
     with reading(settings) as reader:
         task = _find(arguments.task, settings, reader)
+        why = why_unseen(task, look(settings, reader, utc_now()))
         events, points = reader.events(task=task.key), reader.history(task.key)
     if arguments.json:
         from watcher.views import event_json
 
         print_json(map(event_json, events), curve=[_point_json(point) for point in points])
         return 0
-    _title(task)
+    _title(task, why)
     for event in events:
         say(f"{local(event.time, settings.timezone)}  {event.type:<20}  {_headline(event, settings)}")
     if points:
@@ -59,11 +60,12 @@ def prove(arguments: Namespace) -> int:
     settings = load(arguments)
     with reading(settings) as reader:
         task = _find(arguments.task, settings, reader)
+        why = why_unseen(task, look(settings, reader, utc_now()))
         trails = reader.trail(task.key)
     if arguments.json:
         print_json(map(_trail_json, trails))
         return 0
-    _title(task)
+    _title(task, why)
     for trail in trails:
         print()
         for line in _trail_lines(trail, settings.timezone):
@@ -76,11 +78,11 @@ def _find(text: str, settings: Settings, reader: Reader) -> Known:
     return known[find_task(text, known)]
 
 
-def _title(task: Known) -> None:
+def _title(task: Known, why: str) -> None:
     name = f" {task.name}" if task.name != task.key.id else ""
     say(f"{state_of(task).text} · {task.key.id}{name} · account {task.key.account}")
     if task.snapshot is None:
-        say("Nothing is known of it yet.")
+        say(f"Nothing is known of it yet: {why}." if why else "Nothing is known of it yet.")
 
 
 def _headline(event: Event, settings: Settings) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from watcher.cli.options import duration, json_option
 from watcher.cli.printing import print_json, say, warn
 from watcher.cli.reading import Known, find_task, known_tasks, load, reading, silence, utc_now
-from watcher.cli.status import state_of, task_item
+from watcher.cli.status import Overview, look, state_of, task_item, why_unseen
 from watcher.errors import StoreStalled
 from watcher.models import FAILED, SUCCEEDED, TaskKey
 
@@ -61,21 +61,25 @@ class _Ended:
         self.known: Mapping[TaskKey, Known] = {}
         self.failed = False
         self._tell = tell
+        self._noted: set[TaskKey] = set()
 
-    def look(self, known: Mapping[TaskKey, Known]) -> None:
-        self.known = known
+    def look(self, seen: Overview) -> None:
+        self.known = known = {task.key: task for task in seen.tasks}
         for key in list(self.open):
             task = known.get(key)
             if task is not None and _has_ended(task):
                 self.open.remove(key)
                 self.failed = self.failed or not _succeeded(task)
                 self._tell(_line(task))
+            elif task is not None and key not in self._noted and (why := why_unseen(task, seen)):
+                self._noted.add(key)
+                warn(f"Note: {key.id}: nothing is known of it yet: {why}. It may still come, so the waiting goes on")
 
 
 def _until_ended(reader: Reader, settings: Settings, ended: _Ended, deadline: float | None) -> int:
     while True:
         with suppress(StoreStalled):  # for a moment only; the next look tells
-            ended.look(known_tasks(settings, reader.tasks()))
+            ended.look(look(settings, reader, utc_now()))
         if ended.failed:
             return 1
         if not ended.open:

@@ -26,7 +26,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     schema.Heartbeat,
     schema.Log,
 )
-_LATER = "Not in this version yet: nothing but null may be written. "
+_LATER = " Until then nothing but null may be written."
 _SHORT = {"Task": "id", "Channel": "url"}
 
 
@@ -58,7 +58,7 @@ def _as_written(node: Json, model: type[BaseModel]) -> None:
     node["properties"] = {}
     required = node.pop("required", [])
     for key, field in fields.items():
-        properties[key]["description"] = f"{_LATER if later(field) else ''}{field.description}"
+        properties[key]["description"] = f"{field.description}{_LATER if later(field) else ''}"
         node["properties"][key] = _one_or_many(properties[key], kind_of(field.annotation).form == "list", field)
         if has_twin(field, key):
             what = f"A file that holds {key}: regular, UTF-8, at most 64 KiB; one newline at its end is cut off."

@@ -102,15 +102,17 @@ class Rules(Frozen):
 
     progress: t.Milestones = Field(default=(25, 50, 75), description="Percentages whose passing is told; [] for none.")
     stalled_after: Annotated[t.Seconds | None, Later()] = Field(
-        default=None, description="RUNNING without a step for this long is told."
+        default=None, description="Not in this version yet. RUNNING without a step for this long is told."
     )
     queued_longer_than: Annotated[t.Seconds | None, Later()] = Field(
-        default=None, description="WAIT for longer than this is told."
+        default=None, description="Not in this version yet. WAIT for longer than this is told."
     )
     unreachable_after: t.Seconds = Field(
         default=300.0, description="Tell that an account can't be reached after this long and at least 3 failed polls."
     )
-    loss: Annotated[Loss | None, Later()] = Field(default=None, description="When a loss is worth a message.")
+    loss: Annotated[Loss | None, Later()] = Field(
+        default=None, description="Not in this version yet. When a loss is worth a message."
+    )
 
 
 class Channel(Frozen):
@@ -136,19 +138,23 @@ class Channel(Frozen):
         default=None,
         description='What it hears: patterns of events; notable (also if left out), or "*" for everything.',
     )
-    mode: Annotated[str | None, Later()] = Field(default=None, description="card: one living Slack message per task.")
+    mode: Annotated[str | None, Later()] = Field(
+        default=None, description="Not in this version yet. card: one living Slack message per task."
+    )
     slack_token: Annotated[SecretStr | None, Later()] = Field(
-        default=None, description="The token of a Slack app, for cards."
+        default=None, description="Not in this version yet. The token of a Slack app, for cards."
     )
     channel: Annotated[str | None, Later()] = Field(
-        default=None, description='The Slack channel for cards, such as "#ml".'
+        default=None, description='Not in this version yet. The Slack channel for cards, such as "#ml".'
     )
-    template: Annotated[str | None, Later()] = Field(default=None, description="Your own words for messages.")
+    template: Annotated[str | None, Later()] = Field(
+        default=None, description="Not in this version yet. Your own words for messages."
+    )
     quiet: Annotated[str | None, Later()] = Field(
-        default=None, description="Hours in which messages are held, such as 22:00-08:00."
+        default=None, description="Not in this version yet. Hours in which messages are held, such as 22:00-08:00."
     )
     urgent: Annotated[tuple[t.EventGlob, ...] | None, Later()] = Field(
-        default=None, description="Events that come in quiet hours too."
+        default=None, description="Not in this version yet. Events that come in quiet hours too."
     )
 
 
@@ -174,7 +180,7 @@ class Delivery(Frozen):
         default=604800.0, description="A delivery that failed for this long expires, and is told."
     )
     digest_after: Annotated[t.Count | None, Later()] = Field(
-        default=None, description="More than this many due for one chat become one message."
+        default=None, description="Not in this version yet. More than this many due for one chat become one message."
     )
 
 
@@ -192,7 +198,7 @@ class Http(Frozen):
     port: t.Port | None = Field(default=8080, description="The port to listen on; 0: any free one; null: none.")
     token: t.ApiKey | None = Field(default=None, description="Whoever asks must show it, except for the health checks.")
     public_url: Annotated[t.BaseUrl | None, Later()] = Field(
-        default=None, description="The page's address from outside, for links in messages."
+        default=None, description="Not in this version yet. The page's address from outside, for links in messages."
     )
 
 
@@ -228,10 +234,10 @@ class Settings(BaseSettings):
     )
     tasks: tuple[Task, ...] = Field(default=(), description="The tasks to watch.")
     discover: Annotated[tuple[Discover, ...] | None, Later("list the ids under tasks")] = Field(
-        default=None, description="Adopt tasks as they appear in an account."
+        default=None, description="Not in this version yet. Adopt tasks as they appear in an account."
     )
     groups: Annotated[tuple[Group, ...] | None, Later()] = Field(
-        default=None, description="Tasks that are one experiment."
+        default=None, description="Not in this version yet. Tasks that are one experiment."
     )
     poll: Poll = Field(default=Poll(), description="How often to look.")
     rules: Rules = Field(default=Rules(), description="When a fact becomes an event.")
@@ -239,7 +245,7 @@ class Settings(BaseSettings):
     routes: tuple[Route, ...] = Field(default=(), description="Who hears what, finer than a channel's own events.")
     mentions: Annotated[dict[t.LabelKey, t.Shown] | None, Later()] = Field(
         default=None,
-        description="Who is called by name on failures: owner and chat id.",
+        description="Not in this version yet. Who is called by name on failures: owner and chat id.",
     )
     delivery: Delivery = Field(default=Delivery(), description="How long to keep trying.")
     retention: Retention = Field(default=Retention(), description="How long the store keeps what.")

@@ -26,6 +26,7 @@ UNFINISHED = ("waiting", "held", "sending")
 REDELIVERABLE = ("refused", "expired", "parked", "silenced")
 CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its name returns"
 LONGEST_WAIT = timedelta(seconds=LONGEST_RETRY_AFTER)
+SUSPECT_WAITS = timedelta(seconds=5)
 POISON = "each of its last tries ended with the death of the process"
 
 WAITING = text("deliveries.state = 'waiting'")
@@ -207,7 +208,10 @@ def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
         _close_attempt(tx, row.id, row.attempts, "unknown", "the process died before the answer was recorded", now)
         deaths = row.deaths + 1
         parked = deaths >= 3
-        values = {"state": "parked", "reason": POISON} if parked else {"state": "waiting", "next_at": now}
+        # A suspect is tried when the process has lived for a while: that tells it from a victim of somebody who kills
+        # the process again and again.
+        again = now + SUSPECT_WAITS if deaths == 2 else now
+        values = {"state": "parked", "reason": POISON} if parked else {"state": "waiting", "next_at": again}
         tx.execute(update(schema.deliveries).where(_deliveries.id == row.id).values(deaths=deaths, **values))
         if parked:
             poisoned[row.channel] = poisoned.get(row.channel, 0) + 1

@@ -51,12 +51,29 @@ def build_channel(
 
         return ConsoleChannel(settings)
     if kind == "webhook":
+        _refuse_signed_chat(settings)
         from watcher.notifier.channels.webhook import WebhookChannel
 
         return WebhookChannel(settings, redactor=redactor, proxy=proxy, ca_file=ca_file)
     from watcher.notifier.channels.chat import AppriseChannel
 
     return AppriseChannel(settings, kind=kind, redactor=redactor, proxy=proxy, ca_file=ca_file)
+
+
+def _refuse_signed_chat(settings: config.Channel) -> None:
+    """Slack and its like take no CloudEvents. Raises WatcherError for a secret on an address of their own.
+
+    An address whose form alone is known (https://mattermost.*, https://HOST/notify/KEY), whatever the domain, may as
+    well be anybody's webhook: there the secret decides.
+    """
+    url = settings.url.get_secret_value() if settings.url else ""
+    if settings.secrets and url.lower().startswith("https://") and not _is_local(url) and _recognised(url):
+        label = (urlsplit(url).hostname or "").partition(".")[0]
+        elsewhere = urlsplit(url)._replace(netloc=f"{label}.invalid").geturl()
+        if not _recognised(elsewhere):
+            raise WatcherError(
+                f"channel {settings.name}: its url is a chat's, which takes no signed webhooks", "leave out secret"
+            )
 
 
 def _is_webhook(url: str, signed: bool) -> bool:
