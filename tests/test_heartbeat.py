@@ -14,6 +14,7 @@ from sqlalchemy import update
 from tests.support.builders import draft, settled, url
 from tests.support.http import Receiver, receiving
 from tests.support.sweeping import settings_for
+from tests.support.upstream import KEY
 from watcher.engine.core import Core, build_core
 from watcher.engine.heartbeat import Heartbeat
 from watcher.redact import Redactor
@@ -30,7 +31,7 @@ TASK = "czf9fbky"
 @asynccontextmanager
 async def beating(folder: Path) -> AsyncIterator[tuple[Core, Simulator, Receiver, Heartbeat]]:
     """A core that isn't running, with a heartbeat that goes to a receiver."""
-    scenario = parse_scenario({"tasks": [{"id": TASK, "timeline": [{"at": "0s", "status": "RUNNING"}]}]})
+    scenario = parse_scenario({"keys": [KEY], "tasks": [{"id": TASK, "timeline": [{"at": "0s", "status": "RUNNING"}]}]})
     with receiving() as monitor, open_store(url(folder)) as store:
         target = Setting(url=SecretStr(f"{monitor.url}/ping/abc"), every=300.0)
         async with serve(scenario, port=0) as simulator:
