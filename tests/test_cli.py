@@ -69,7 +69,13 @@ def test_version_and_overview_load_nothing_heavy() -> None:
         ("history", "the following arguments are required: TASK", "watcher history --help"),
         ("wait x --timeout soon", "argument --timeout: not a duration; write 30s", "watcher wait --help"),
         ("routes x task.faild", "argument EVENT: no event is called task.faild. Did you mean task.failed?", "routes"),
-        ("deliveries --state sent", "argument --state: no state is called sent", "watcher deliveries --help"),
+        ("lint", "lint comes with a later version", "watcher --help lists what there is"),
+        ("silence x --for 2h", "silence comes with a later version", "watcher --help lists what there is"),
+        (
+            "deliveries --state sent",
+            "argument --state: no state is called sent. There are: waiting",
+            "watcher deliveries --help",
+        ),
         ("simulate x --port 70000", "argument --port: must be a port from 0 to 65535", "watcher simulate --help"),
         ("simulate x --speed 0", "argument --speed: must be a number above 0", "watcher simulate --help"),
         ("simulate nope", "there is no file and no scenario nope", "write a file's path"),
@@ -145,6 +151,26 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(30) == 141
+
+
+def test_a_full_disk_behind_the_output_is_one_clear_line(tmp_path: Path) -> None:
+    for command in ("schema", "--help"):
+        with open("/dev/full", "w") as full:
+            process = subprocess.run(
+                [sys.executable, "-m", "watcher", command],
+                stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert process.returncode == 1
+        said = "Error: standard output can't be written: No space left on device\nTry: look where the output goes"
+        assert process.stderr.startswith(said)
+        assert len(process.stderr.splitlines()) == 2
+
+
+def test_a_working_directory_that_was_deleted_is_one_clear_line(shell: Shell) -> None:
+    shell.folder.rmdir()
+    said = shell("check")
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "Error: the working directory was deleted\nTry: go to one that exists: cd PATH\n"
 
 
 def test_schema_prints_the_json_schema(tmp_path: Path) -> None:

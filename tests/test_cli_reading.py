@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.support.cli import CONFIG, EVIL, Filled, Shell, filled_store, finished, shell, start, story
 from watcher.cli.health import judge
-from watcher.cli.printing import Cell, number, part_of, plain_table, span
+from watcher.cli.outbox import HEADERS as DELIVERIES
+from watcher.cli.printing import Cell, fitting, number, part_of, plain_table, rich_table, span
+from watcher.cli.status import HEADERS as TASKS
 from watcher.errors import KeyRejected
 from watcher.notifier.decide import Decision
 from watcher.state.database import scalar
@@ -191,7 +195,8 @@ def test_deliveries_are_chosen_by_channel_and_state(shell: Shell, store: Filled)
     assert {item["channel"] for item in everything} == {"team", "hook"}
     assert [item["type"] for item in shell("deliveries", "--channel", "hook", "--json").items] == ["task.failed"]
     assert shell("deliveries", "--state", "delivered", "--json").items == []
-    assert shell("deliveries", "--failed").out == "no such delivery\n"
+    assert shell("deliveries", "--failed").out == "no failed deliveries\n"
+    assert shell("deliveries", "--state", "delivered").out == "no such delivery\n"
     wrong = shell("deliveries", "--channel", "hok")
     assert (wrong.code, "Did you mean hook?" in wrong.err) == (2, True)
 
@@ -236,6 +241,20 @@ def test_wait_ends_when_the_store_hears_of_the_end(shell: Shell, store: Filled) 
 def test_wait_as_json_is_the_tasks_as_they_are_at_the_end(shell: Shell, store: Filled) -> None:
     said = shell("wait", "1234e567", "--json")
     assert (said.code, [item["status"] for item in said.items]) == (1, ["FAILED"])
+
+
+def test_what_keeps_a_task_from_being_seen_is_said_once(shell: Shell, store: Filled) -> None:
+    said = shell("wait", "lab/twin1234", "--timeout", "1.2s")
+    assert said.err.splitlines()[0].startswith("Error: timed out")
+    store.live(unknown=["lab/unseen12"])
+    why = "account lab doesn't know it"
+    said = shell("wait", "unseen12", "--timeout", "1.2s")
+    assert (said.code, said.err.count(f"Note: unseen12: {why}. That may change, so the waiting goes on\n")) == (3, 1)
+    for command in ("history", "prove"):
+        assert f"\nNothing is known of it yet: {why}.\n" in shell(command, "unseen12").out
+    error = KeyRejected("the key is refused", status=401, code="40104")
+    store.database.write_now(record_poll, store.settled(), "lab", "rejected", error, datetime.now(UTC), None)
+    assert "Note: twin1234: account lab: the key is refused" in shell("wait", "lab/twin1234", "--timeout", "0.1").err
 
 
 def test_wait_says_when_nobody_is_watching(shell: Shell, store: Filled) -> None:
@@ -327,6 +346,48 @@ def test_routes_follow_labels_and_models_without_a_store(shell: Shell) -> None:
     told = {task: shell("routes", task, "task.failed", "--json").items for task in ("czf9fbky", "1234e567")}
     assert told["czf9fbky"][1] == {"channel": "hook", "because": "routes[0]"}
     assert [item["channel"] for item in told["1234e567"]] == ["team"]
+
+
+def test_routes_says_where_the_answer_hangs_on_a_url_that_isnt_here(shell: Shell, store: Filled) -> None:
+    shell.configure(
+        CONFIG.replace(", events: [task.failed]", "") + "routes: [{events: [task.gone], channels: [hook]}]\n"
+    )
+    told = {
+        item["channel"]: item["because"] for item in shell("routes", "czf9fbky", "account.rejected", "--json").items
+    }
+    assert told["hook"].startswith("kind unknown without its url; unless it is a webhook: no route names it")
+
+
+IDS = ("msg_" + "0123456789abcdef" * 2, "czf9fbky")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_ids_are_whole_on_every_terminal(width: int) -> None:
+    delivery = (
+        *(Cell(text) for text in (IDS[0], "task.succeeded", IDS[1], "team", "delivered", "3", "")),
+        Cell("x" * 90),
+    )
+    shown = on_terminal(DELIVERIES, [delivery], width)
+    assert IDS[0] in shown
+    task = [Cell(text) for text in ("▶ training", IDS[1], "a name " * 20, "25 %", "500/2000", "2/8", "0.9", "8 s ago")]
+    assert IDS[1] in on_terminal(TASKS, [task], width)
+    assert all(len(line) <= width for line in shown.splitlines())
+
+
+def test_a_narrow_terminal_says_what_it_leaves_out() -> None:
+    widths = {"DELIVERY": 36, "EVENT": 14, "TASK": 8, "CHANNEL": 7, "STATE": 9, "TRIES": 5, "REASON": 90}
+    assert fitting(widths, 200) == (list(widths), True)
+    assert fitting(widths, 80) == (["DELIVERY", "TASK", "CHANNEL", "STATE", "REASON"], True)
+    assert fitting(widths, 20) == (["DELIVERY", "TASK", "STATE"], False)
+    row = [Cell("x" * size) for size in widths.values()]
+    assert "A wider terminal shows EVENT, TRIES too." in on_terminal(tuple(widths), [row], 80)
+
+
+def on_terminal(headers: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(rich_table(headers, rows, width))
+    return capture.get()
 
 
 def test_nothing_secret_is_printed_by_reading_commands(shell: Shell) -> None:

@@ -97,6 +97,14 @@ def test_init_overwrites_nothing_without_force(shell: Shell, upstream: str, monk
     assert "precious" not in Path("watcher.yaml").read_text()
 
 
+@pytest.mark.parametrize("output", ["/proc/none/w.yaml", "afile/w.yaml", "."])
+def test_init_finds_out_where_it_cant_write_before_it_asks(shell: Shell, output: str) -> None:
+    Path("afile").touch()
+    said = shell("init", "--output", output)
+    assert (said.code, said.out) == (1, "")
+    assert "--output" in said.err.split("\nTry: ")[1]
+
+
 def test_init_without_questions_takes_what_hasnt_ended_and_the_given_files(shell: Shell, upstream: str) -> None:
     Path("key").write_text(f"{KEY}\n")
     with receiving() as hook:
@@ -209,6 +217,29 @@ def test_check_reports_every_address_that_nobody_takes(shell: Shell, upstream: s
     assert "canary" not in said.err
 
 
+SLACK = "https://hooks.slack.com/services/T0ABCDEFG/B0ABCDEFG/abcdefghijklmnopqrstuvwx"
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        (SLACK, True),
+        ("https://discord.com/api/webhooks/123456789/abcdefghijklmnop", True),
+        ("https://mattermost.example.com/hooks/abcdefghijklmnopqrstuvwxyz", False),
+        ("https://ci.example.com/notify/abcdef", False),
+        ("https://ci.example.com/hooks/clova", False),
+    ],
+)
+def test_a_chat_of_its_own_domain_takes_no_secret(shell: Shell, upstream: str, url: str, refused: bool) -> None:
+    configure(shell, upstream, f"channels: {{c: {{url: '{url}', secret: whsec_{'A' * 40}}}}}\n")
+    said = shell("check")
+    assert (said.code, "takes no signed webhooks. Leave out secret" in said.err) == (
+        (2, True) if refused else (0, False)
+    )
+    configure(shell, upstream, f"channels: {{c: '{SLACK}'}}\n")
+    assert "c (chat)" in shell("check").out
+
+
 def test_check_online_asks_accounts_and_channels_and_sends_nothing(shell: Shell, upstream: str) -> None:
     with receiving() as hook:
         configure(shell, upstream, f"channels: {{hook: '{hook.url}/x'}}\n")
@@ -240,6 +271,16 @@ def test_test_notify_tells_each_channel_apart(shell: Shell, upstream: str) -> No
         assert first.headers["webhook-id"] != second.headers["webhook-id"]
         assert body["id"] != json.loads(second.body)["id"]
     assert not Path("watcher.db").exists()
+
+
+@pytest.mark.parametrize("type_", ["account.rejected", "channel.failing", "group.finished", "task.failed"])
+def test_a_test_says_that_it_is_one(shell: Shell, upstream: str, type_: str) -> None:
+    with receiving() as hook:
+        channels = {"screen": "console://", "hook": hook.url}
+        configure(shell, upstream, f"channels: {json.dumps(channels)}\n")
+        said = shell("test-notify", "--event", type_)
+        assert "(test)" in said.out.splitlines()[0]
+        assert json.loads(hook.seen[0].body)["data"]["test"] is True
 
 
 def test_test_notify_knows_its_channels(shell: Shell, upstream: str) -> None:

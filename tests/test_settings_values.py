@@ -257,6 +257,7 @@ def test_a_living_card_isnt_asked_for_a_url(tmp_path: Path) -> None:
 
 def test_a_misspelt_key_isnt_missing_as_well(tmp_path: Path) -> None:
     assert "taks: unknown key. Did you mean tasks?" in only_problem(tmp_path, "taks: [a]")
+    assert len(problems(tmp_path, "taks: [a]\ntasks: [b.c]")) == 2
     assert "api_kye: unknown key. Did you mean api_key?" in only_problem(
         tmp_path, TASKS + "accounts: {main: {api_kye: x}}"
     )
@@ -265,6 +266,7 @@ def test_a_misspelt_key_isnt_missing_as_well(tmp_path: Path) -> None:
 def test_an_unknown_key_lists_what_there_is_only_where_that_is_little(tmp_path: Path) -> None:
     few = only_problem(tmp_path, TASKS + "heartbeat: {url: 'https://x.example', zzz: 1}")
     assert few.endswith("zzz: unknown key. Known here: url, every, url_file")
+    assert only_problem(tmp_path, TASKS + "rules: {zzz: 1}").endswith("Known here: progress, unreachable_after")
     assert only_problem(tmp_path, TASKS + "zzz: 1").endswith("unknown key. List them all with: watcher schema")
 
 

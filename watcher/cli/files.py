@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,9 +46,11 @@ def check_place(path: Path) -> None:
         folder = folder.parent
     if path.is_dir():
         raise WatcherError(f"{path} is a folder", "name a file with --output")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        why = "can't be written" if folder.is_dir() else "is no folder"
-        raise WatcherError(f"{path} can't be made: {folder} {why}", "choose another place with --output")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            """It vanishes again."""
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def _create(path: Path, text: str, mode: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -16,6 +17,9 @@ from watcher.redact import Redactor
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGINT or SIGPIPE ended."""
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What printing raises where its target can't take it. Files of ours have names in their errors."""
 
 UNEXPECTED = "run it again with WATCHER_LOG__LEVEL=debug and report what it prints, with: watcher --version"
 
@@ -88,14 +92,12 @@ def _of_the_process(error: Exception) -> WatcherError | None:
         os.getcwd()
     except FileNotFoundError:
         return WatcherError("the working directory was deleted", "go to one that exists: cd PATH")
-    try:
-        sys.stdout.flush()
-    except OSError as broken:
-        _discard_output()
-        return WatcherError(
-            f"standard output can't be written: {broken.strerror}", "look where the output goes: is the disk full?"
-        )
-    return None
+    if error.filename is not None or error.errno not in UNWRITABLE:
+        return None
+    _discard_output()
+    return WatcherError(
+        f"standard output can't be written: {error.strerror}", "look where the output goes: is the disk full?"
+    )
 
 
 def _report_unexpected(error: Exception, redactor: Redactor) -> None:

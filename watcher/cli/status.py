@@ -84,11 +84,9 @@ def trouble(account: AccountHealth) -> str:
     return f"account {account.name}: {polls} failed: {account.reason}"
 
 
-def why_unseen(task: Known, seen: Overview) -> str:
+def obstacle(task: Known, seen: Overview) -> str:
     """What keeps a task from being seen; "" where nothing is known to."""
-    if task.snapshot is not None:
-        return ""
-    if str(task.key) in seen.unknown:
+    if task.snapshot is None and str(task.key) in seen.unknown:
         return f"account {task.key.account} doesn't know it"
     return seen.troubles.get(task.key.account, "")
 

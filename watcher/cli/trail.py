@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.cli.options import json_option
 from watcher.cli.printing import Cell, between, local, number, print_json, print_table, say
 from watcher.cli.reading import Known, find_task, known_tasks, load, reading, utc_now
-from watcher.cli.status import look, state_of, why_unseen
+from watcher.cli.status import look, obstacle, state_of
 
 if TYPE_CHECKING:
     from watcher.models import Delivery, Event
@@ -40,7 +40,7 @@ def history(arguments: Namespace) -> int:
     settings = load(arguments)
     with reading(settings) as reader:
         task = _find(arguments.task, settings, reader)
-        why = why_unseen(task, look(settings, reader, utc_now()))
+        why = obstacle(task, look(settings, reader, utc_now()))
         events, points = reader.events(task=task.key), reader.history(task.key)
     if arguments.json:
         from watcher.views import event_json
@@ -60,7 +60,7 @@ def prove(arguments: Namespace) -> int:
     settings = load(arguments)
     with reading(settings) as reader:
         task = _find(arguments.task, settings, reader)
-        why = why_unseen(task, look(settings, reader, utc_now()))
+        why = obstacle(task, look(settings, reader, utc_now()))
         trails = reader.trail(task.key)
     if arguments.json:
         print_json(map(_trail_json, trails))

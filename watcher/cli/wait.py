@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from watcher.cli.options import duration, json_option
 from watcher.cli.printing import print_json, say, warn
 from watcher.cli.reading import Known, find_task, known_tasks, load, reading, silence, utc_now
-from watcher.cli.status import Overview, look, state_of, task_item, why_unseen
+from watcher.cli.status import Overview, look, obstacle, state_of, task_item
 from watcher.errors import StoreStalled
 from watcher.models import FAILED, SUCCEEDED, TaskKey
 
@@ -71,9 +71,9 @@ class _Ended:
                 self.open.remove(key)
                 self.failed = self.failed or not _succeeded(task)
                 self._tell(_line(task))
-            elif task is not None and key not in self._noted and (why := why_unseen(task, seen)):
+            elif task is not None and key not in self._noted and (why := obstacle(task, seen)):
                 self._noted.add(key)
-                warn(f"Note: {key.id}: nothing is known of it yet: {why}. It may still come, so the waiting goes on")
+                warn(f"Note: {key.id}: {why}. That may change, so the waiting goes on")
 
 
 def _until_ended(reader: Reader, settings: Settings, ended: _Ended, deadline: float | None) -> int:

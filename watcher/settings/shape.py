@@ -116,7 +116,7 @@ class Shaper:
             elif key != name and name in fields and has_twin(fields[name], name):
                 data[name] = self._twin(entry, node, fields[name], (*path, name))
             else:
-                self._unknown(entry.place, key, model, path)
+                self._unknown(key, node, model, path)
         return {key: value for key, value in data.items() if value is not BAD}
 
     def _field(self, entry: Entry, model: type[BaseModel], field: FieldInfo, path: Path) -> Any:
@@ -129,17 +129,18 @@ class Shaper:
             annotation = SecretStr
         return self._value(entry.node, annotation, path)
 
-    def _unknown(self, place: Place, key: str, model: type[BaseModel], path: Path) -> None:
+    def _unknown(self, key: str, node: Mapping, model: type[BaseModel], path: Path) -> None:
         fields = written_fields(model)
         known = [*fields, *(f"{name}_file" for name, field in fields.items() if has_twin(field, name))]
         mean = v.did_you_mean(key, known)
         shown = key if mean and key.isidentifier() else key_shown(key)
-        can = f" Known here: {', '.join(known)}" if len(known) <= FEW else " List them all with: watcher schema"
-        if mean:
+        built = [name for name in known if name not in fields or not later(fields[name])]
+        can = f" Known here: {', '.join(built)}" if len(built) <= FEW else " List them all with: watcher schema"
+        near = v.nearest(key, known)
+        if near and near not in node.entries:
             # What it was meant to be isn't missing as well.
-            near = v.nearest(key, known)
             self.bad.update(((*path, near), (*path, near.removesuffix("_file"))))
-        self.problems.append(place.problem(dotted((*path, shown)), f"unknown key.{mean or can}"))
+        self.problems.append(node.entries[key].place.problem(dotted((*path, shown)), f"unknown key.{mean or can}"))
 
     def _twin(self, entry: Entry, node: Mapping, field: FieldInfo, path: Path) -> Any:
         """The content of the file that a `_file` key names."""
