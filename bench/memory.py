@@ -18,7 +18,8 @@ def _measure(tasks: int, goal: int | None) -> None:
 
     def upstream(_method: str, path: str, _body: bytes) -> tuple[int, bytes]:
         task = path.rsplit("/", 1)[1]
-        seen[task] = seen.get(task, 0) + 1
+        if task != "hook":
+            seen[task] = seen.get(task, 0) + 1
         return 200, answer(task, "RUNNING", 10)
 
     server = Server(upstream)

@@ -34,9 +34,14 @@ def render(
         return _plain(event)
     facts = Facts(event, kind, translator(language), zone(timezone), now)
     headline, lines = said(facts)
-    title = cut(headline, HEADLINE_LIMIT) + _gap(facts)
+    title = cut(headline, HEADLINE_LIMIT) + _gap(facts) + _mark(event, headline)
     body = [line for line in (*lines, _footer(facts)) if line]
     return Message(title, "\n".join(body), _html(title, body) if kind == "mail" else "")
+
+
+def _mark(event: Event, headline: str) -> str:
+    """A sample must not alarm anybody; most already have it in the name that they speak of."""
+    return " (test)" if event.details.get("test") is True and "(test)" not in headline else ""
 
 
 def _gap(facts: Facts) -> str:

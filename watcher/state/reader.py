@@ -70,13 +70,13 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            raise StoreUnusable(f"there is no store at {path}", "start the daemon first with: watcher run")
+            raise StoreUnusable(f"there is no store at {path}", "start the watcher first with: watcher run")
         self._path = path
         self._engine = reading_engine(path)
         with self._look() as tx:
             if revision_of(tx) != HEAD:
                 raise StoreUnusable(
-                    f"the store {path} isn't of this version", "start the daemon of this version once: watcher run"
+                    f"the store {path} isn't of this version", "start the watcher of this version once: watcher run"
                 )
 
     def tasks(self) -> list[Snapshot]:
