@@ -13,7 +13,8 @@ import yaml
 
 from tests.support.configs import KEY
 from watcher.errors import ConfigError
-from watcher.settings import json_schema, load_settings
+from watcher.settings import load_settings
+from watcher.settings.jsonschema import json_schema
 
 CONFIG = Path(__file__).parent.parent / "config"
 ENV = {

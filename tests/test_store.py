@@ -363,13 +363,18 @@ def shape(path: Path) -> dict[str, Any]:
     return found
 
 
+MADE = ("created", "migrated")
+
+
 def test_the_migrations_make_exactly_the_tables_that_the_code_knows(tmp_path: Path) -> None:
-    with opened(tmp_path):
-        pass
-    engine = create_engine(f"sqlite:///{tmp_path}/fresh.db")
-    schema.metadata.create_all(engine)
-    engine.dispose()
-    assert shape(tmp_path / "watcher.db") == shape(tmp_path / "fresh.db")
+    for name, make in (("created", migrate.create), ("migrated", migrate.run_alembic)):
+        engine = create_engine(f"sqlite:///{tmp_path}/{name}.db")
+        with engine.begin() as tx:
+            make(tx)
+        engine.dispose()
+    assert shape(tmp_path / "created.db") == shape(tmp_path / "migrated.db")
+    versions = [sql(tmp_path / f"{name}.db", "SELECT version_num FROM alembic_version") for name in MADE]
+    assert versions == [[[(migrate.HEAD,)]]] * 2
 
 
 def test_head_is_the_newest_migration() -> None:

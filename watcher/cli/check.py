@@ -64,7 +64,7 @@ def routes(arguments: Namespace) -> int:
 
 
 def schema(_arguments: Namespace) -> int:
-    from watcher.settings import json_schema
+    from watcher.settings.jsonschema import json_schema
 
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return 0

@@ -1,6 +1,5 @@
 """The configuration: YAML with places, environment and secret files, as frozen settings."""
 
-from watcher.settings.jsonschema import json_schema
 from watcher.settings.load import environment_settings, load_settings
 from watcher.settings.schema import (
     Account,
@@ -37,6 +36,5 @@ __all__ = [
     "Settings",
     "Task",
     "environment_settings",
-    "json_schema",
     "load_settings",
 ]

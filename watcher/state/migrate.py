@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect
 from watcher.errors import StoreUnusable
 from watcher.state.budget import get_meta, set_meta
 from watcher.state.database import scalar, translate
-from watcher.state.schema import APPLICATION_ID
+from watcher.state.schema import APPLICATION_ID, metadata
 
 HEAD = "0001"
 """The newest revision in migrations/versions; a test holds it against that folder."""
@@ -43,10 +43,23 @@ def upgrade(engine: Engine, path: Path) -> None:
     _refuse_newer(revision, backup, path)
     copy = _copy(engine, path, revision) if revision else ""
     with engine.begin() as tx:
-        _run_alembic(tx)
-        tx.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        if copy:
+        if revision is None:
+            create(tx)
+        else:
+            run_alembic(tx)
             set_meta(tx, "copy", copy)
+        tx.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def create(tx: Connection) -> None:
+    """The newest schema in an empty database; a test holds it against what the migrations make."""
+    metadata.create_all(tx)
+    # As Alembic makes it.
+    tx.exec_driver_sql(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+        "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    tx.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")  # noqa: S608
 
 
 def _refuse_newer(revision: str | None, backup: str | None, path: Path) -> None:
@@ -74,8 +87,9 @@ def _copy(engine: Engine, path: Path, revision: str) -> str:
     return str(target)
 
 
-def _run_alembic(tx: Connection) -> None:
-    # Alembic takes long to import, and most starts don't need it.
+def run_alembic(tx: Connection) -> None:
+    """Bring the database from whatever revision it has to the newest."""
+    # Alembic takes long to import, and hardly a start needs it.
     from alembic import command
     from alembic.config import Config
 
