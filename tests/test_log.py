@@ -141,7 +141,7 @@ def test_json_keeps_the_text_exact_and_the_line_harmless() -> None:
 def test_libraries_are_heard_from_warnings_up_and_only_once() -> None:
     out = start()
     start(stream=out)
-    for name in ("apscheduler.scheduler", "uvicorn.lifespan", "apprise", "alembic.runtime", "httpx2", "some.library"):
+    for name in ("apscheduler.scheduler", "uvicorn.lifespan", "apprise", "alembic.runtime", "httpx2", "some.package"):
         logging.getLogger(name).info("HTTP Request: POST https://hooks.example.com/T0/B0")
         logging.getLogger(name).warning("%d trouble", 1)
     assert [(line["level"], line["event"]) for line in lines(out)] == [("warning", "1 trouble")] * 6

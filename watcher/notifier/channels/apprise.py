@@ -55,22 +55,22 @@ _loading = threading.Lock()
 
 def recognises(url: str) -> bool:
     """Whether an https:// address is one that a chat service hands out. Loads apprise."""
-    return any(plugin.parse_native_url(url.replace("/#", "/%23")) for plugin in library().manager.plugins())
+    return any(plugin.parse_native_url(url.replace("/#", "/%23")) for plugin in loaded().manager.plugins())
 
 
 def load(name: str, url: str) -> Any:
     """The plug-in for an address. Its own error texts quote tokens, so ours name the service and its manual."""
     schema = url.partition("://")[0].lower()
     native = schema == "https"
-    plugin_class = library().manager[schema] if not native and schema in library().manager else None
+    plugin_class = loaded().manager[schema] if not native and schema in loaded().manager else None
     if plugin_class is None and not native:
-        near = difflib.get_close_matches(schema, library().manager.schemas(), n=1)
+        near = difflib.get_close_matches(schema, loaded().manager.schemas(), n=1)
         shown = f"{schema}://" if re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}", schema) else "like that"
         raise WatcherError(
             f"channel {name}: no service has addresses that start {shown}",
             f"did you mean {near[0]}://?" if near else "see https://appriseit.com/services/",
         )
-    parsed = library().parse(url)
+    parsed = loaded().parse(url)
     if parsed and plugin_class is not None:
         _check_arguments(name, parsed, plugin_class)
     try:
@@ -106,13 +106,13 @@ def _mentioned(plugin_class: type, argument: str) -> bool:
 def _check_recipients(name: str, plugin: Any) -> None:
     """A retry sends to all recipients again, so each needs a delivery of its own."""
     others = len(getattr(plugin, "cc", ())) + len(getattr(plugin, "bcc", ()))
-    recipients = len(plugin) + others if isinstance(plugin, library().email) else len(plugin)
+    recipients = len(plugin) + others if isinstance(plugin, loaded().email) else len(plugin)
     if recipients > 1:
         raise WatcherError(
             f"channel {name}: its address has {recipients} recipients",
             "write one channel per recipient, and name them all where you named this one",
         )
-    if isinstance(plugin, library().email) and not plugin.targets:
+    if isinstance(plugin, loaded().email) and not plugin.targets:
         raise WatcherError(f"channel {name}: its address names no recipient", "write ?to=NAME@EXAMPLE.COM")
 
 
@@ -132,7 +132,7 @@ class Library:
 
 
 @cache
-def library() -> Library:
+def loaded() -> Library:
     """apprise, loaded once with all its plug-ins (0.3 s of CPU and more), and kept from doing what we don't want."""
     with _loading:
         return _library()
@@ -165,7 +165,7 @@ def _library() -> Library:
 
 def greet(plugin: Any) -> None:
     """Connect, secure, greet and log in as for a mail, and hang up."""
-    with library().smtp(
+    with loaded().smtp(
         host=plugin.smtp_host,
         port=plugin.port,
         secure_mode=plugin.secure_mode,
@@ -179,10 +179,10 @@ def greet(plugin: Any) -> None:
 
 def _instantiate(parsed: dict[str, Any]) -> Any:
     parsed.pop("format", None)
-    plugin = library().create(parsed | FORCED, asset=library().asset, suppress_exceptions=False)
+    plugin = loaded().create(parsed | FORCED, asset=loaded().asset, suppress_exceptions=False)
     if plugin is not None:
         plugin.throttle = lambda *_args, **_kwargs: None  # the deliver loop keeps the pace
-    if isinstance(plugin, library().email):
+    if isinstance(plugin, loaded().email):
         plugin.socket_connect_timeout = READ_TIMEOUT  # for mail it bounds every answer
     return plugin
 

@@ -112,7 +112,7 @@ class AppriseChannel:
         return of_attempt(attempt, bool(done), self._say)
 
     def _arguments(self, plugin: Any, message: Message) -> dict[str, Any]:
-        library = apprise.library()
+        library = apprise.loaded()
         if self.kind == "mail":
             return {"title": message.title, "body": message.html, "body_format": library.html}
         style = dialect(type(plugin).__module__, markdown_only=plugin.notify_format == library.markdown)
@@ -130,7 +130,7 @@ class AppriseChannel:
 
     def _look(self, plugin: Any) -> tuple[str, str, int] | None:
         """Where the plug-in would send to; for mail, the whole way up to the message. None if that can't be told."""
-        if isinstance(plugin, apprise.library().email):
+        if isinstance(plugin, apprise.loaded().email):
             self._look_at_mail(plugin)
             return None
         if not apprise.uses_requests(type(plugin)):
