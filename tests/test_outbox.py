@@ -404,6 +404,16 @@ def test_a_suspect_waits_until_the_process_has_lived_for_a_while(database: Datab
     assert len(turn(database, now=soon() + outbox.SUSPECT_WAITS)) == 1
 
 
+def test_a_process_that_lived_on_after_a_try_had_begun_didnt_die_of_it(database: Database) -> None:
+    tell(database, "a")
+    for minute in range(4):
+        later = soon() + timedelta(minutes=minute)
+        (delivery,) = turn(database, now=later)
+        database.write_now(save_alive, later + timedelta(seconds=6), 0.0, "{}")
+        take_over(database, "team", now=later + timedelta(seconds=7))
+    assert delivery.plain is False
+
+
 def test_a_poisonous_delivery_doesnt_come_back_by_itself(database: Database, reader: Reader) -> None:
     tell(database, "a")
     for _ in range(3):

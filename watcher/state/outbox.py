@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, text, update
 
 from watcher.errors import UsageError
 from watcher.models import Delivery
@@ -26,7 +26,8 @@ UNFINISHED = ("waiting", "held", "sending")
 REDELIVERABLE = ("refused", "expired", "parked", "silenced")
 CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its name returns"
 LONGEST_WAIT = timedelta(seconds=LONGEST_RETRY_AFTER)
-SUSPECT_WAITS = timedelta(seconds=5)
+SUSPECT_WAITS = timedelta(seconds=15)
+SURVIVED = timedelta(seconds=5)
 POISON = "each of its last tries ended with the death of the process"
 
 WAITING = text("deliveries.state = 'waiting'")
@@ -206,7 +207,7 @@ def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
     poisoned: dict[str, int] = {}
     for row in tx.execute(select(schema.deliveries).where(_deliveries.state == "sending")).all():
         _close_attempt(tx, row.id, row.attempts, "unknown", "the process died before the answer was recorded", now)
-        deaths = row.deaths + 1
+        deaths = row.deaths if _survived(tx, row) else row.deaths + 1
         parked = deaths >= 3
         # A suspect is tried when the process has lived for a while: that tells it from a victim of somebody who kills
         # the process again and again.
@@ -216,6 +217,14 @@ def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
         if parked:
             poisoned[row.channel] = poisoned.get(row.channel, 0) + 1
     return poisoned
+
+
+def _survived(tx: Connection, row: Row[Any]) -> bool:
+    """The process lived on for a while after the last try had begun: it didn't die of that."""
+    a, alive = schema.attempts.c, load_alive(tx)
+    begun = select(a.started).where(a.delivery_id == row.id, a.number == row.attempts)
+    started = tx.execute(begun).scalar()
+    return alive is not None and started is not None and alive - started > SURVIVED
 
 
 def shut_down(tx: Connection, sending: Iterable[Delivery], now: datetime) -> None:
