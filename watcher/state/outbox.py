@@ -26,7 +26,7 @@ UNFINISHED = ("waiting", "held", "sending")
 REDELIVERABLE = ("refused", "expired", "parked", "silenced")
 CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its name returns"
 LONGEST_WAIT = timedelta(seconds=LONGEST_RETRY_AFTER)
-SUSPECT_WAITS = timedelta(seconds=15)
+SUSPECT_WAITS = timedelta(seconds=10)
 SURVIVED = timedelta(seconds=5)
 POISON = "each of its last tries ended with the death of the process"
 
