@@ -29,8 +29,6 @@ OPENED = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 CLOCK = Clock(OPENED, 720.0, OPENED)
 CHANGE = Played(3600.0, "czf9fbky", "task.started")
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @dataclass(frozen=True)
 class Performance:

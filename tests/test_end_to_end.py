@@ -12,7 +12,6 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-import pytest
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
@@ -67,7 +66,6 @@ def opened(postbox: Postbox) -> Iterator[Postbox]:
         postbox.close()
 
 
-@pytest.mark.xdist_group("end to end")
 def test_every_notable_transition_arrives_in_every_channel_through_outages_and_a_kill(tmp_path: Path) -> None:
     upstream, hook, chat = Upstream(tmp_path, TASKS), Hook(tmp_path), Chat(tmp_path, "chat")
     with serving(upstream, hook, chat), opened(Postbox()) as postbox:

@@ -25,7 +25,6 @@ from watcher import __version__
 
 if missing() and os.environ.get("CI") != "true":
     pytest.skip(missing(), allow_module_level=True)
-pytestmark = pytest.mark.xdist_group("image")
 KEY = "nv-canary-of-the-image-test"
 
 

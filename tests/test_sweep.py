@@ -444,6 +444,15 @@ async def test_a_task_that_fails_beside_a_healthy_one_backs_off(play: Play, tmp_
         assert watch.sweeper.tracked[TaskKey("main", "a")].failures == 0
 
 
+async def test_asking_all_once_goes_on_after_a_task_that_the_key_may_not_see(play: Play, tmp_path: Path) -> None:
+    ids = [f"t{n}" for n in range(6)]
+    async with play(tasks(*ids)) as sim, watching(sim, tmp_path, *ids) as watch:
+        watch.sweeper._most = lambda: 2  # type: ignore[method-assign]
+        sim.fault("forbidden", on="get", task="t0")
+        await watch.sweeper.look_at_all()
+        assert {task.key.id for task in watch.reader.tasks()} == set(ids) - {"t0"}
+
+
 async def test_two_refusals_at_once_are_one(play: Play, tmp_path: Path) -> None:
     async with play(tasks("a", "b")) as sim, watching(sim, tmp_path, "a", "b") as watch:
         sim.fault("unauthorized")

@@ -37,6 +37,13 @@ class WatcherError(Exception):
         self.hint = hint
 
 
+def ours(error: BaseException | None) -> WatcherError | None:
+    """The error of ours in `error`, also where a group of tasks wraps it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := ours(each))), None)
+    return error if isinstance(error, WatcherError) else None
+
+
 class UsageError(WatcherError):
     """The command line asks for something that can't be."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from watcher.cli import parsing
-from watcher.errors import ConfigError, WatcherError
+from watcher.errors import ConfigError, WatcherError, ours
 from watcher.notifier.text import clean
 from watcher.redact import Redactor
 
@@ -57,7 +57,7 @@ def _run(argv: list[str], redactor: Redactor) -> int:
 
 
 def _report(error: Exception, redactor: Redactor) -> int:
-    known = _known(error) or _of_the_process(error)
+    known = ours(error) or _of_the_process(error)
     if known is None:
         _report_unexpected(error, redactor)
         return 1
@@ -75,13 +75,6 @@ def _count(error: ConfigError) -> str:
     found = len(error.problems)
     what = "this problem" if found == 1 else f"these {found} problems"
     return f"mend {what}, then look again with: watcher check"
-
-
-def _known(error: BaseException) -> WatcherError | None:
-    """Ours, also where a group of tasks wraps it."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := _known(each))), None)
-    return error if isinstance(error, WatcherError) else None
 
 
 def _of_the_process(error: Exception) -> WatcherError | None:

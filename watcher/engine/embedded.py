@@ -19,7 +19,7 @@ from watcher.engine.condition import DaemonStatus
 from watcher.engine.core import Core
 from watcher.engine.heartbeat import Heartbeat
 from watcher.engine.stories import Stories
-from watcher.errors import StoreError, StoreStalled, WatcherError
+from watcher.errors import StoreError, StoreStalled, ours
 from watcher.scheduler.clock import Tick
 from watcher.scheduler.sweep import Report, Sweeper
 from watcher.watchdog import Watchdog
@@ -115,7 +115,7 @@ class Daemon:
 
     def _say_dead(self, loop: asyncio.Task[Any]) -> None:
         error = None if loop.cancelled() else loop.exception()
-        known = _first_known(error)
+        known = ours(error)
         self.status.dead_loop = loop.get_name()
         text = known.message if known else f"{type(error).__name__}: {error}"
         log.error(
@@ -178,10 +178,3 @@ async def _cancel(loops: list[asyncio.Task[Any]]) -> None:
         loop.cancel()
     if loops:
         await asyncio.wait(loops)
-
-
-def _first_known(error: BaseException | None) -> WatcherError | None:
-    """Ours, also where a group of tasks wraps it."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := _first_known(each))), None)
-    return error if isinstance(error, WatcherError) else None

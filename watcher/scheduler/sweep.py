@@ -57,6 +57,11 @@ class Report:
     error: UpstreamError | None = None
     started: float = field(default_factory=time.monotonic)
 
+    @property
+    def key_refused(self) -> bool:
+        """No other task needs to be asked. A 403 may be about its task alone, so the others tell."""
+        return isinstance(self.error, KeyRejected) and self.error.status != FORBIDDEN
+
 
 class Sweeper:
     """Watches the tasks of one account. `after_sweep` hears each report."""
@@ -115,7 +120,7 @@ class Sweeper:
     async def look_at_all(self) -> list[Report]:
         """Ask about every task once, also those that have settled (for `watcher once`)."""
         keys, reports = list(self.tracked), list[Report]()
-        while keys and not (reports and isinstance(reports[-1].error, KeyRejected)):
+        while keys and not (reports and reports[-1].key_refused):
             now, keys = keys[: self._most()], keys[self._most() :]
             reports.append(await self._sweep(now))
         return reports
@@ -206,7 +211,7 @@ class Sweeper:
         async with self._gate:
             try:
                 number = await self._pacer.take()
-                if isinstance(report.error, KeyRejected) and self._on_probation():
+                if report.key_refused:
                     return
                 moment = datetime.now(tz=UTC)
                 report.asked += 1
