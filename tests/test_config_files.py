@@ -90,10 +90,7 @@ def test_the_full_configuration_shows_every_key_that_works() -> None:
     shown = set(_keys(yaml.safe_load((CONFIG / "watcher.full.yaml").read_text())))
     schema = json_schema()
     described = set(_properties({"properties": schema["properties"]})) | {
-        key
-        for name, node in schema["$defs"].items()
-        if name not in ("Discover", "Group", "Loss")
-        for key in _properties(node)
+        key for name, node in schema["$defs"].items() if name != "Loss" for key in _properties(node)
     }
     twins = {key for key in described if key.endswith("_file") and key != "ca_file"}
     assert described - twins <= shown
@@ -120,9 +117,9 @@ def test_of_everything_documented_only_what_comes_later_is_refused(tmp_path: Pat
     with pytest.raises(ConfigError) as caught:
         load_settings([str(file)], env=ENV, secrets=False)
     assert {problem.key for problem in caught.value.problems} == {
-        "discover", "groups", "mentions", "channels.mail.language", "channels.board.slack_token_file",
-        "channels.board.channel", "channels.board.mode", "rules.stalled_after", "rules.queued_longer_than",
-        "rules.loss", "delivery.digest_after",
+        "mentions", "channels.mail.language", "channels.board.slack_token_file", "channels.board.channel",
+        "channels.board.mode", "rules.stalled_after", "rules.queued_longer_than", "rules.loss",
+        "delivery.digest_after",
     }  # fmt: skip
 
 
@@ -133,6 +130,8 @@ def test_of_everything_documented_only_what_comes_later_is_refused(tmp_path: Pat
         'tasks: ["${ID}"]\nhttp: {port: "${PORT:-80}"}\npoll: {interval: "${N}"}\nlanguage: "${L}"',
         "tasks: [a]\naccounts:\npoll:\nhttp: null\nchannels:\n",
         "tasks: [a]\nroutes: [{events: notable, channels: x, task: [a, b]}]",
+        "discover: [{account: main}, {name: [a, 7], model: 'HCX-*', max_age: 3600, labels: {team: nlp}}]",
+        "tasks: [a]\ndiscover:\ngroups: [{name: x, match: [a, b]}, {name: 3, match: y}]",
     ],
 )
 def test_the_schema_allows_what_the_watcher_reads(text: str) -> None:
@@ -143,6 +142,9 @@ def test_the_schema_allows_what_the_watcher_reads(text: str) -> None:
     "text",
     [
         "chanels: {}", "tasks: a", "tasks: [a b]", "tasks: [{name: x}]", "http: {port: 70000}", "log: {level: loud}",
+        "discover: [x]", "discover: [{}]", "discover: [{name: []}]", "discover: [{names: x}]",
+        "discover: [{max_age: old}]",
+        "groups: [{name: x}]", "groups: [{match: x}]", "groups: [{name: x, match: []}]", "groups: {x: y}",
         "channels: {team: hello}", "accounts: {main: {name: x}}", "poll: {interval: soon}", "routes: [{events: [x]}]",
     ],
 )  # fmt: skip

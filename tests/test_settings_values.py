@@ -120,6 +120,12 @@ def test_what_isnt_a_duration_is_answered_with_an_example(tmp_path: Path, writte
         (TASKS + "accounts: {main: {api_key: x, name: y}}", "accounts.main.name", "unknown key"),
         (TASKS + "routes: [{events: [notable]}]", "routes[0].channels", "missing; write which channels"),
         (TASKS + "routes: [{events: [notable], channels: []}]", "routes[0].channels", "missing; write which channels"),
+        (
+            TASKS + "routes: [{events: , channels: [c]}]\nchannels: {c: 'json://x'}",
+            "routes[0].events",
+            "missing; write which",
+        ),
+        (TASKS + "routes: [{events: notable, channels: , task: x}]", "routes[0].channels", "missing; write which"),
         (TASKS + "sources: [x]", "sources", "unknown key"),
         (TASKS + "chanels: {}", "chanels", "unknown key. Did you mean channels?"),
         (TASKS + "poll: {intervall: 3}", "poll.intervall", "unknown key. Did you mean interval?"),
@@ -198,6 +204,12 @@ def test_channels_speak_the_global_language_in_the_global_zone_unless_they_have_
     ]
 
 
+@pytest.mark.parametrize("key", ["task", "model", "account", "labels"])
+def test_a_route_that_lost_what_it_matches_doesnt_match_everything(tmp_path: Path, key: str) -> None:
+    text = TASKS + f'channels: {{c: "json://x"}}\nroutes:\n- events: notable\n  channels: c\n  {key}: #vip\n'
+    assert f'routes[0].{key}: empty; # starts a comment. Write "#vip"' in only_problem(tmp_path, text)
+
+
 def test_milestones_are_sorted_and_unique(tmp_path: Path) -> None:
     assert load(tmp_path, TASKS + "rules: {progress: [90, 10, 90]}").rules.progress == (10, 90)
     assert load(tmp_path, TASKS + "rules: {progress: []}").rules.progress == ()
@@ -209,14 +221,14 @@ def test_no_page_without_http_or_without_port(tmp_path: Path) -> None:
 
 
 def test_neither_task_nor_rule_is_an_error(tmp_path: Path) -> None:
-    for text in ("log: {level: info}", "tasks: []", "discover: []"):
-        assert "tasks: no task to watch; write tasks: [ID]" in only_problem(tmp_path, text)
+    for text in ("log: {level: info}", "tasks: []", "discover: []", "tasks:\ndiscover:\n"):
+        found = only_problem(tmp_path, text)
+        assert "tasks: no task to watch; write tasks: [ID], with ids as CLOVA Studio shows them, or discover: " in found
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "discover: [{account: default, name: x}]", "discover: [nonsense]", "groups: [{name: x, match: 'y-*'}]",
         "rules: {stalled_after: 45m}", "rules: {queued_longer_than: 1h}", "rules: {loss: {rise: 50%}}",
         "rules: {loss: {nan: false}}", "language: ko", "mentions: {jiwon: U012AB3CD}", "delivery: {digest_after: 20}",
         "rules: {stalled_after: 30m}", "rules: {queued_longer_than: 6h}", "rules: {loss: {nan: true}}",
@@ -237,8 +249,6 @@ def test_only_null_or_nothing_may_be_written_for_what_comes_later(tmp_path: Path
     text = (
         TASKS
         + """
-discover: []
-groups: null
 mentions: {}
 language: en
 rules: {stalled_after: null, queued_longer_than: ~, loss: }
@@ -247,7 +257,7 @@ http: {public_url: null}
 channels: {c: {url: "json://x", mode: null, slack_token: null, channel: null, quiet: null, urgent: []}}
 """
     )
-    assert problems(tmp_path, text, {"WATCHER_CHANNELS__C__URGENT": "[]", "WATCHER_GROUPS": "[]"}) == []
+    assert problems(tmp_path, text, {"WATCHER_CHANNELS__C__URGENT": "[]", "WATCHER_MENTIONS": "{}"}) == []
 
 
 def test_a_living_card_isnt_asked_for_a_url(tmp_path: Path) -> None:

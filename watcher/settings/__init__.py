@@ -1,7 +1,10 @@
 """The configuration: YAML with places, environment and secret files, as frozen settings."""
 
 from watcher.settings.load import environment_settings, load_settings
-from watcher.settings.schema import (
+from watcher.settings.schema import Settings
+from watcher.settings.secretfile import NoSecretError, read_key
+from watcher.settings.secretfile import read as read_secret
+from watcher.settings.sections import (
     Account,
     Channel,
     Delivery,
@@ -15,7 +18,6 @@ from watcher.settings.schema import (
     Retention,
     Route,
     Rules,
-    Settings,
     Task,
 )
 
@@ -29,6 +31,7 @@ __all__ = [
     "Http",
     "Log",
     "Loss",
+    "NoSecretError",
     "Poll",
     "Retention",
     "Route",
@@ -37,4 +40,6 @@ __all__ = [
     "Task",
     "environment_settings",
     "load_settings",
+    "read_key",
+    "read_secret",
 ]

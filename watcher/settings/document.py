@@ -1,4 +1,4 @@
-"""YAML text as a tree in which every value knows its place, and every scalar is still the text that was written.
+"""From YAML text to the tree.
 
 Built from PyYAML's events and not from its nodes: so aliases and depth can be bounded before they cost anything.
 A problem never repeats the text at fault, which may be a secret.
@@ -9,14 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NoReturn
 
 import yaml
 
 from watcher.errors import Problem
+from watcher.settings.inputs import MAX_BYTES
+from watcher.settings.sentences import sentence
+from watcher.settings.tree import (
+    Entry,
+    Mapping,
+    Node,
+    Path,
+    Place,
+    Scalar,
+    Sequence,
+    UnreadableError,
+    dotted,
+    key_shown,
+)
 
-MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 200_000
 """How many values a document may have once its aliases are written out."""
@@ -25,83 +38,6 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TAGS = frozenset(
     {"!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map"))}
 )
-_TAB = "a tab can't indent YAML; use blanks"
-_SENTENCES = (
-    ("found character '\\t'", _TAB),
-    ("found character", "this character can't start a value; put the value in quotes"),
-    (
-        "mapping values are not allowed",
-        'a ":" stands where none can; put the value in quotes, or check the indentation',
-    ),
-    ("could not find expected ':'", 'a ":" is missing after the key, or the indentation is wrong'),
-    ("expected <block end>", "the indentation doesn't fit the lines above"),
-    ("expected ',' or ']'", "a list in [ ] lacks a comma or its end"),
-    ("expected ',' or '}'", "a mapping in { } lacks a comma or its end"),
-    ("found unexpected end of stream", "a quote isn't closed"),
-    ("found unknown escape character", "a backslash in double quotes starts an escape; use single quotes"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value was written; `line` is 0 for an environment variable, whose name is `source`."""
-
-    source: str
-    line: int = 0
-    column: int = 0
-
-    def problem(self, key: str, text: str) -> Problem:
-        return Problem(self.source, self.line, self.column, key, text)
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """`null`: plain and empty, ~ or null. `comment` is what follows a # in the line of an empty value."""
-
-    place: Place
-    text: str
-    null: bool = False
-    comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    place: Place
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    place: Place
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    place: Place
-    entries: dict[str, Entry] = field(default_factory=dict)
-
-
-Node = Scalar | Sequence | Mapping
-
-
-Path = tuple[str | int, ...]
-
-
-def dotted(path: Path) -> str:
-    """`tasks[2].id`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
-
-
-class UnreadableError(Exception):
-    """The document can't be read any further."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
 
 
 def parse(content: bytes, source: str) -> tuple[Node | None, list[Problem]]:
@@ -183,7 +119,7 @@ class _Composer:
             place = self._fixed or (
                 Place(self._source, mark.line + 1, mark.column + 1) if mark else Place(self._source)
             )
-            raise UnreadableError(place.problem("", f"not YAML: {_sentence(said, self._line(place))}")) from None
+            raise UnreadableError(place.problem("", f"not YAML: {sentence(said, self._line(place))}")) from None
 
     def _line(self, place: Place) -> str:
         return self._lines[place.line - 1] if 0 < place.line <= len(self._lines) else ""
@@ -298,17 +234,3 @@ class _Composer:
         self.problems.append(
             second.problem(dotted((*self._path, key_shown(key))), f"is written {where}; keep one of the two")
         )
-
-
-def key_shown(key: str) -> str:
-    """A key as an error may repeat it: only what can't be a secret in the wrong place."""
-    return key if re.fullmatch(r"[A-Za-z_-]{1,24}", key) else "(a key)"
-
-
-def _sentence(problem: str, line: str) -> str:
-    if re.match(r" *\t", line):
-        return _TAB
-    if problem.startswith("expected ',' or") and "${" in line:
-        return 'inside { } and [ ] a ${VAR} needs quotes: "${VAR}"'
-    known = (sentence for start, sentence in _SENTENCES if problem.startswith(start))
-    return next(known, "check quotes, colons, brackets and indentation here")

@@ -10,10 +10,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from watcher.errors import Problem
-from watcher.settings.document import Entry, Mapping, Node, Place, Scalar, UnreadableError, parse_variable
+from watcher.settings.document import parse_variable
 from watcher.settings.kinds import later
 from watcher.settings.merge import merge
 from watcher.settings.schema import Settings
+from watcher.settings.tree import Entry, Mapping, Node, Place, Scalar, UnreadableError
 from watcher.settings.values import nearest
 
 PREFIX = "WATCHER_"

@@ -6,25 +6,26 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from watcher.settings import schema
+from watcher.settings import sections
 from watcher.settings.kinds import has_twin, kind_of, later, written_fields
+from watcher.settings.schema import Settings
 
 Json = dict[str, Any]
 _MODELS: tuple[type[BaseModel], ...] = (
-    schema.Account,
-    schema.Task,
-    schema.Discover,
-    schema.Group,
-    schema.Poll,
-    schema.Loss,
-    schema.Rules,
-    schema.Channel,
-    schema.Route,
-    schema.Delivery,
-    schema.Retention,
-    schema.Http,
-    schema.Heartbeat,
-    schema.Log,
+    sections.Account,
+    sections.Task,
+    sections.Discover,
+    sections.Group,
+    sections.Poll,
+    sections.Loss,
+    sections.Rules,
+    sections.Channel,
+    sections.Route,
+    sections.Delivery,
+    sections.Retention,
+    sections.Http,
+    sections.Heartbeat,
+    sections.Log,
 )
 _LATER = " Until then nothing but null may be written."
 _SHORT = {"Task": "id", "Channel": "url"}
@@ -32,9 +33,9 @@ _SHORT = {"Task": "id", "Channel": "url"}
 
 def json_schema() -> Json:
     """The schema as `watcher schema` prints it."""
-    root = schema.Settings.model_json_schema(by_alias=True)
+    root = Settings.model_json_schema(by_alias=True)
     definitions = root.pop("$defs")
-    _as_written(root, schema.Settings)
+    _as_written(root, Settings)
     for model in _MODELS:
         _as_written(definitions[model.__name__], model)
     for name, field in _SHORT.items():
@@ -73,7 +74,8 @@ def _one_or_many(node: Json, is_list: bool, field: Any) -> Json:
     items = node.get("items")
     if is_list and items and kind_of(kind_of(field.annotation).inner).form in ("text", "secret"):
         rest: Json = {key: node[key] for key in ("description", "default") if key in node}
-        return {"anyOf": [{"type": "array", "items": items}, items], **rest}
+        some = {key: node[key] for key in ("minItems",) if key in node}
+        return {"anyOf": [{"type": "array", "items": items, **some}, items], **rest}
     if kind_of(field.annotation).form in ("model", "mapping") or (is_list and items):
         return _or_null(node)
     return node

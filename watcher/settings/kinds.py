@@ -10,12 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from watcher.settings import schema
-from watcher.settings.document import Path, dotted
+from watcher.settings.schema import Settings
+from watcher.settings.sections import Account, Channel, Later
 
-__all__ = ["INJECTED", "Kind", "Path", "dotted", "has_twin", "kind_of", "later", "written_fields"]
-
-INJECTED: dict[type[BaseModel], str] = {schema.Account: "name", schema.Channel: "name", schema.Settings: "sources"}
+INJECTED: dict[type[BaseModel], str] = {Account: "name", Channel: "name", Settings: "sources"}
 """What the loader fills in, and files can't write."""
 
 
@@ -63,6 +61,6 @@ def has_twin(field: FieldInfo, key: str) -> bool:
     return kind.form == "secret" or key == "template" or (kind.form == "list" and kind_of(kind.inner).form == "secret")
 
 
-def later(field: FieldInfo) -> schema.Later | None:
+def later(field: FieldInfo) -> Later | None:
     """The mark of a key that comes with a later version."""
-    return next((mark for mark in field.metadata if isinstance(mark, schema.Later)), None)
+    return next((mark for mark in field.metadata if isinstance(mark, Later)), None)

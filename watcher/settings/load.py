@@ -12,10 +12,14 @@ from pydantic import ValidationError
 
 from watcher.errors import ConfigError, Problem
 from watcher.settings import checks, environment
-from watcher.settings.document import MAX_BYTES, Mapping, Node, Place, parse
+from watcher.settings.document import parse
+from watcher.settings.inputs import Inputs, NotRegularError
 from watcher.settings.merge import merge
+from watcher.settings.notes import Notes
+from watcher.settings.origin import Origin
 from watcher.settings.schema import Settings
 from watcher.settings.shape import Shaper
+from watcher.settings.tree import Mapping, Node, Place
 
 SEARCHED = ("./watcher.yaml", "./config/watcher.yaml", "/etc/watcher/watcher.yaml")
 
@@ -28,45 +32,59 @@ def load_settings(
     `secrets=False` is for commands that only read: a secret that isn't there is no error but "". Raises ConfigError
     with every problem of all files.
     """
-    env = os.environ if env is None else env
-    files, problems = _find(paths, env)
+    return load(paths, os.environ if env is None else env, Inputs(), secrets=secrets)
+
+
+def load(paths: Sequence[str] | None, env: Environment[str, str], inputs: Inputs, *, secrets: bool = True) -> Settings:
+    """As `load_settings`; whatever is read of the disk goes through `inputs`, also when the end is a ConfigError."""
+    files, problems = _find(paths, env, inputs)
     unread = bool(problems)
     trees: list[Mapping] = []
     for file in files:
-        tree, found = _read(file)
+        tree, found = _read(file, inputs)
         problems += found
         unread = unread or tree is None
         trees += [tree] if tree else []
     if problems and not trees:
         raise ConfigError(tuple(problems))
-    return _Load(files, env, problems, secrets=secrets, unread=unread).settings(trees)
+    return _Load(files, env, inputs, problems, secrets=secrets, unread=unread).settings(trees)
 
 
 def environment_settings(*, env: Environment[str, str] | None = None, secrets: bool = True) -> Settings:
     """The settings from the environment alone, without any file or task: enough to ask an account what it has."""
-    return _Load([], os.environ if env is None else env, [], secrets=secrets, unread=False).settings([])
+    env = os.environ if env is None else env
+    return _Load([], env, Inputs(), [], secrets=secrets, unread=False).settings([])
 
 
 class _Load:
     """One attempt to make settings; it goes on as long as it may find another problem."""
 
     def __init__(
-        self, files: Sequence[str], env: Environment[str, str], problems: list[Problem], *, secrets: bool, unread: bool
+        self,
+        files: Sequence[str],
+        env: Environment[str, str],
+        inputs: Inputs,
+        problems: list[Problem],
+        *,
+        secrets: bool,
+        unread: bool,
     ) -> None:
         self._files, self._env, self._secrets = files, env, secrets
         self._unread = unread  # a file is unknown, so what seems to be missing may stand in it
         self._problems = problems
-        self._shaper = Shaper(env, secrets=secrets)
+        self._notes = Notes(inputs)
 
     def settings(self, trees: list[Mapping]) -> Settings:
-        data = self._shaper.settings(self._merged(trees))
+        data = Shaper(self._env, self._notes, secrets=self._secrets).settings(self._merged(trees))
         if not self._unread:
             self._check(data)
         settings = self._validated(data)
-        problems = self._problems + self._shaper.problems
+        problems = self._problems + self._notes.problems
         if problems or settings is None:
             raise ConfigError(tuple(sorted(dict.fromkeys(problems), key=self._order)))
-        return _inherited(settings).placed(self._shaper.place)
+        notes = self._notes
+        origin = Origin(notes.places, notes.inputs.found, notes.secret_files)
+        return _inherited(settings).coming_from(origin)
 
     def _merged(self, trees: list[Mapping]) -> Mapping:
         root: Node = Mapping(Place("configuration"))
@@ -79,13 +97,13 @@ class _Load:
         return root
 
     def _check(self, data: dict[str, Any]) -> None:
-        checks.default_account(data, self._shaper, self._env, secrets=self._secrets)
-        checks.references(data, self._shaper)
-        checks.channels(data, self._shaper)
+        checks.default_account(data, self._notes, self._env, secrets=self._secrets)
+        checks.references(data, self._notes)
+        checks.channels(data, self._notes)
         if self._files:
-            checks.something_to_watch(data, self._shaper, Place(self._files[0], 1, 1))
+            checks.something_to_watch(data, self._notes, Place(self._files[0], 1, 1))
         if self._secrets:
-            checks.ca_file(data, self._shaper)
+            checks.ca_file(data, self._notes)
 
     def _validated(self, data: dict[str, Any]) -> Settings | None:
         try:
@@ -96,14 +114,14 @@ class _Load:
             return None
 
     def _report(self, kind: str, location: tuple[str | int, ...], cause: object) -> None:
-        path = checks.original(tuple(part for part in location if part != "[key]"), self._shaper)
-        if any(path[:length] in self._shaper.bad for length in range(1, len(path) + 1)):
+        path = self._notes.as_written(tuple(part for part in location if part != "[key]"))
+        if any(path[:length] in self._notes.bad for length in range(1, len(path) + 1)):
             return
         if kind == "missing":
             if not self._unread:
-                self._shaper.report(path, checks.MISSING.get(str(path[-1]), "missing; write it"))
+                self._notes.report(path, checks.MISSING.get(str(path[-1]), "missing; write it"))
             return
-        self._shaper.report(path, str(cause) if cause else "isn't what belongs here")
+        self._notes.report(path, str(cause) if cause else "isn't what belongs here")
 
     def _order(self, problem: Problem) -> tuple[int, int, int]:
         known = self._files.index(problem.source) if problem.source in self._files else len(self._files)
@@ -122,16 +140,16 @@ def _inherited(settings: Settings) -> Settings:
     return settings.model_copy(update={"channels": channels, "http": http})
 
 
-def _find(paths: Sequence[str] | None, env: Environment[str, str]) -> tuple[list[str], list[Problem]]:
+def _find(paths: Sequence[str] | None, env: Environment[str, str], inputs: Inputs) -> tuple[list[str], list[Problem]]:
     """The files to read, in order."""
     chosen = list(paths or ()) or [name for name in (env.get(environment.SEARCH),) if name]
     if chosen:
         files, problems = [], []
         for path in chosen:
             try:
-                files += _expand(path)
+                files += _expand(path, inputs)
             except OSError as error:
-                why = f"can't be read: {error.strerror}; correct --config or {environment.SEARCH}"
+                why = f"can't be read: {error.strerror}; put it there, or correct --config or {environment.SEARCH}"
                 problems.append(Problem(path, 0, 0, "", why))
             except ValueError as error:
                 problems.append(Problem(path, 0, 0, "", str(error)))
@@ -145,26 +163,25 @@ def _find(paths: Sequence[str] | None, env: Environment[str, str]) -> tuple[list
     return [found], []
 
 
-def _expand(path: str) -> list[str]:
+def _expand(path: str, inputs: Inputs) -> list[str]:
     """A file itself, or a folder's *.yaml in the order of their names."""
     if not path or "\0" in path:
         raise ValueError("is no path")
     if not os.path.isdir(path):
-        os.stat(path)
+        if not os.path.exists(path):
+            inputs.content(path)
         return [path]
-    names = sorted(name for name in os.listdir(path) if name.endswith(".yaml") and not name.startswith("."))
-    files = [str(Path(path, name)) for name in names if not os.path.isdir(Path(path, name))]
+    files = inputs.names(path)
     if not files:
         raise ValueError("the folder has no *.yaml (names that start with a dot don't count)")
     return files
 
 
-def _read(file: str) -> tuple[Mapping | None, list[Problem]]:
-    if os.path.exists(file) and not os.path.isfile(file):
-        return None, [Problem(file, 0, 0, "", "is no regular file")]
+def _read(file: str, inputs: Inputs) -> tuple[Mapping | None, list[Problem]]:
     try:
-        with open(file, "rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
+        content = inputs.content(file)
+    except NotRegularError as error:
+        return None, [Problem(file, 0, 0, "", str(error.strerror))]
     except OSError as error:
         return None, [Problem(file, 0, 0, "", f"can't be read: {error.strerror}")]
     tree, problems = parse(content, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watcher.settings.document import Entry, Mapping, Node, Scalar, Sequence
+from watcher.settings.tree import Entry, Mapping, Node, Scalar, Sequence
 
 
 def merge(base: Node, over: Node, *, add_lists: bool, path: tuple[str, ...] = ()) -> Node:

@@ -1,223 +1,38 @@
-"""The settings: what the configuration means once it is read. Every value is frozen.
-
-These classes are also the schema of the YAML. What a file may write otherwise (a channel as a bare URL, `api_key_file`
-in place of `api_key`) is brought into this shape by `shape`. Durations are seconds.
-
-To add a key: add its field with a description here, show it in `config/watcher.full.yaml`, and run
-`watcher schema > config/watcher.schema.json`; `tests/test_config_files.py` tells what was forgotten.
-"""
+"""The settings as a whole: every section, and where it all comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watcher.errors import Problem
 from watcher.models import TaskKey
 from watcher.settings import secretvalues
 from watcher.settings import types as t
-from watcher.settings.document import Place
-
-CLOVA_STUDIO = "https://clovastudio.stream.ntruss.com"
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """Marks a key whose feature comes with a later version: `shape` refuses whatever is written but null or nothing."""
-
-    instead: str = "leave it out"
-
-
-class Frozen(BaseModel):
-    """What all settings have in common; an error never prints its input, which may be a secret."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
-
-
-class Account(Frozen):
-    """A CLOVA Studio key and how hard it may be used."""
-
-    name: t.Name = Field(description="The account's name.")
-    api_key: t.ApiKey = Field(description="The CLOVA Studio API key, sent as a Bearer token.")
-    base_url: t.BaseUrl = Field(default=CLOVA_STUDIO, description="Where the API is.")
-    queries_per_minute: t.Rate = Field(
-        default=30.0, description="The watcher's share of the account's limit; never exceeded, not even over restarts."
-    )
-    timeout: t.Seconds = Field(default=10.0, description="How long one request may take, all in.")
-
-
-class Task(Frozen):
-    """A tuning task to watch; a bare id is enough."""
-
-    id: t.TaskId = Field(description="The task's id as CLOVA Studio shows it.")
-    account: t.Name = Field(default="default", description="Which account it belongs to; needed with several accounts.")
-    name: t.Shown | None = Field(default=None, description="What to call it, instead of its name in CLOVA Studio.")
-    labels: dict[t.LabelKey, t.Shown] = Field(default_factory=dict, description="Words of yours, for routes.")
-
-    @property
-    def key(self) -> TaskKey:
-        return TaskKey(self.account, self.id)
-
-
-class Discover(Frozen):
-    """Which tasks of an account to adopt as they appear."""
-
-    account: t.Name | None = Field(default=None, description="Which account; all of them if left out.")
-    name: tuple[t.Glob, ...] = Field(default=(), description="Patterns of names.")
-    model: tuple[t.Glob, ...] = Field(default=(), description="Patterns of models.")
-    max_age: t.Seconds | None = Field(default=None, description="Leave out tasks created longer ago.")
-    labels: dict[t.LabelKey, t.Shown] = Field(default_factory=dict, description="Labels for the adopted tasks.")
-
-
-class Group(Frozen):
-    """Tasks that are one experiment."""
-
-    name: t.Name = Field(description="The group's name.")
-    match: tuple[t.Glob, ...] = Field(description="Patterns of task names.")
-
-
-class Poll(Frozen):
-    """How often to look. These are goals: the account's quota comes first."""
-
-    interval: t.Seconds = Field(default=30.0, description="How often to look at a task that is RUNNING.")
-    wait_interval: t.Seconds = Field(default=60.0, description="How often to look at a task that is in WAIT.")
-    settle: t.Seconds = Field(default=600.0, description="How long to keep looking after SUCCEEDED or FAILED.")
-
-
-class Loss(Frozen):
-    """When a loss is worth a message."""
-
-    nan: t.Boolean = Field(default=True, description="Tell when the loss is no number any more.")
-    rise: t.Share | None = Field(
-        default=None, description="Tell when it is this much above the lowest seen, such as 50%."
-    )
-
-
-class Rules(Frozen):
-    """When a fact becomes an event."""
-
-    progress: t.Milestones = Field(default=(25, 50, 75), description="Percentages whose passing is told; [] for none.")
-    stalled_after: Annotated[t.Seconds | None, Later()] = Field(
-        default=None, description="Not in this version yet. RUNNING without a step for this long is told."
-    )
-    queued_longer_than: Annotated[t.Seconds | None, Later()] = Field(
-        default=None, description="Not in this version yet. WAIT for longer than this is told."
-    )
-    unreachable_after: t.Seconds = Field(
-        default=300.0, description="Tell that an account can't be reached after this long and at least 3 failed polls."
-    )
-    loss: Annotated[Loss | None, Later()] = Field(
-        default=None, description="Not in this version yet. When a loss is worth a message."
-    )
-
-
-class Channel(Frozen):
-    """Somewhere messages go; a bare URL is enough.
-
-    `language` and `timezone` are the global ones unless it has its own. `events` is None where nothing is written.
-    """
-
-    name: t.Name = Field(description="The channel's name, as messages and logs show it.")
-    url: t.ChannelUrl | None = Field(
-        default=None,
-        description="An https:// address that Apprise recognises (Slack, Discord, Google Chat, ...) is that chat; "
-        "other http(s) addresses are signed webhooks; everything else is an Apprise URL; console:// prints.",
-    )
-    secrets: tuple[t.SigningSecret, ...] = Field(
-        default=(),
-        validation_alias="secret",
-        description="Signs webhooks: whsec_ and base64; a list while changing it.",
-    )
-    language: t.Language = Field(default="en", description="The language of its messages.")
-    timezone: t.TimeZone = Field(default="Asia/Seoul", description="The time zone of its messages, an IANA name.")
-    events: tuple[t.EventGlob, ...] | None = Field(
-        default=None,
-        description='What it hears: patterns of events; notable (also if left out), or "*" for everything.',
-    )
-    mode: Annotated[str | None, Later()] = Field(
-        default=None, description="Not in this version yet. card: one living Slack message per task."
-    )
-    slack_token: Annotated[SecretStr | None, Later()] = Field(
-        default=None, description="Not in this version yet. The token of a Slack app, for cards."
-    )
-    channel: Annotated[str | None, Later()] = Field(
-        default=None, description='Not in this version yet. The Slack channel for cards, such as "#ml".'
-    )
-    template: Annotated[str | None, Later()] = Field(
-        default=None, description="Not in this version yet. Your own words for messages."
-    )
-    quiet: Annotated[str | None, Later()] = Field(
-        default=None, description="Not in this version yet. Hours in which messages are held, such as 22:00-08:00."
-    )
-    urgent: Annotated[tuple[t.EventGlob, ...] | None, Later()] = Field(
-        default=None, description="Not in this version yet. Events that come in quiet hours too."
-    )
-
-
-class Route(Frozen):
-    """Who hears what, finer than a channel's own events. Empty matchers match everything; the rest are patterns."""
-
-    events: tuple[t.EventGlob, ...] = Field(description="Patterns of events, or notable.")
-    channels: tuple[t.Name, ...] = Field(description="The channels that hear them.")
-    labels: dict[t.LabelKey, t.Glob] = Field(default_factory=dict, description="Only tasks with all these labels.")
-    tasks: tuple[t.Glob, ...] = Field(
-        default=(), validation_alias="task", description="Only tasks with these ids or names."
-    )
-    models: tuple[t.Glob, ...] = Field(default=(), validation_alias="model", description="Only tasks of these models.")
-    accounts: tuple[t.Glob, ...] = Field(
-        default=(), validation_alias="account", description="Only tasks of these accounts."
-    )
-
-
-class Delivery(Frozen):
-    """How long and how densely to deliver."""
-
-    give_up_after: t.Seconds = Field(
-        default=604800.0, description="A delivery that failed for this long expires, and is told."
-    )
-    digest_after: Annotated[t.Count | None, Later()] = Field(
-        default=None, description="Not in this version yet. More than this many due for one chat become one message."
-    )
-
-
-class Retention(Frozen):
-    """How long the store keeps what."""
-
-    history: t.Seconds = Field(default=90 * 86400.0, description="How long to keep steps and losses.")
-    events: t.Seconds = Field(default=400 * 86400.0, description="How long to keep events and what became of them.")
-
-
-class Http(Frozen):
-    """The page, the API and the health checks."""
-
-    host: t.Host = Field(default="127.0.0.1", description="The address to listen on.")
-    port: t.Port | None = Field(default=8080, description="The port to listen on; 0: any free one; null: none.")
-    token: t.ApiKey | None = Field(default=None, description="Whoever asks must show it, except for the health checks.")
-    public_url: Annotated[t.BaseUrl | None, Later()] = Field(
-        default=None, description="Not in this version yet. The page's address from outside, for links in messages."
-    )
-
-
-class Heartbeat(Frozen):
-    """An address that is asked while all is well, for a monitor that notices silence."""
-
-    url: t.SecretWebUrl = Field(description="The address to ask.")
-    every: t.Seconds = Field(default=300.0, description="How often.")
-
-
-class Log(Frozen):
-    """What is logged to stderr, and how."""
-
-    level: t.Level = Field(default="info", description="The least severe lines to show.")
-    format: t.Format = Field(default="auto", description="auto: console on a terminal, json otherwise.")
+from watcher.settings.inputs import Found
+from watcher.settings.origin import Origin
+from watcher.settings.sections import (
+    Account,
+    Channel,
+    Delivery,
+    Discover,
+    Group,
+    Heartbeat,
+    Http,
+    Later,
+    Log,
+    Poll,
+    Retention,
+    Route,
+    Rules,
+    Task,
+)
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. `sources` are the files that were read."""
+    """Everything that can be set. `sources` are the configuration files that were read."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -233,12 +48,10 @@ class Settings(BaseSettings):
         description="The CLOVA Studio accounts; without it, one called default with CLOVA_API_KEY.",
     )
     tasks: tuple[Task, ...] = Field(default=(), description="The tasks to watch.")
-    discover: Annotated[tuple[Discover, ...] | None, Later("list the ids under tasks")] = Field(
-        default=None, description="Not in this version yet. Adopt tasks as they appear in an account."
+    discover: tuple[Discover, ...] = Field(
+        default=(), description="Which tasks to adopt as they appear in an account, until they have ended and settled."
     )
-    groups: Annotated[tuple[Group, ...] | None, Later()] = Field(
-        default=None, description="Not in this version yet. Tasks that are one experiment."
-    )
+    groups: tuple[Group, ...] = Field(default=(), description="Tasks that are one experiment, by patterns of names.")
     poll: Poll = Field(default=Poll(), description="How often to look.")
     rules: Rules = Field(default=Rules(), description="When a fact becomes an event.")
     channels: dict[t.Name, Channel] = Field(default_factory=dict, description="Where messages go: name and URL.")
@@ -265,7 +78,7 @@ class Settings(BaseSettings):
     heartbeat: Heartbeat | None = Field(default=None, description="An address that is asked while all is well.")
     log: Log = Field(default=Log(), description="What is logged.")
     sources: tuple[str, ...] = Field(default=(), description="The files that were read.")
-    _places: list[Callable[[tuple[str, ...]], Place]] = PrivateAttr(default_factory=list)
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @classmethod
     def settings_customise_sources(
@@ -287,16 +100,34 @@ class Settings(BaseSettings):
         """The listed tasks in the order of the files."""
         return tuple(task.key for task in self.tasks)
 
+    def files(self) -> tuple[str, ...]:
+        """Every file whose content the settings rest on: configuration, secrets, certificates."""
+        return tuple(each.path for each in self._origin.found if not each.folder)
+
+    def secret_file(self, key: str) -> str | None:
+        """The file behind a secret such as `accounts.main.api_key`; None if it doesn't come from one."""
+        return self._origin.secret_files.get(key)
+
+    def found(self) -> Found:
+        """What the load found at everything that it read."""
+        return self._origin.found
+
+    def files_changed_since(self, earlier: Settings) -> tuple[str, ...]:
+        """The files whose content isn't what `earlier` rests on, new ones included.
+
+        Settings are equal when they say the same: the certificates in a changed `ca_file` show only here.
+        """
+        before = earlier.found()
+        return tuple(each.path for each, found in self.found().items() if before.get(each) != found and not each.folder)
+
     def problem(self, key: str, text: str) -> Problem:
         """A problem with a value that was accepted, found later: it stands where the value is written."""
-        path = tuple(key.split("."))
-        place = self._places[0](path) if self._places else Place("configuration")
-        return place.problem(key, text)
+        return self._origin.place(key).problem(key, text)
 
-    def placed(self, places: Callable[[tuple[str, ...]], Place]) -> Settings:
-        """The same settings, which know where their values stand."""
+    def coming_from(self, origin: Origin) -> Settings:
+        """The same settings, which know where they come from."""
         settings = self.model_copy()
-        settings._places = [places]
+        settings._origin = origin
         return settings
 
     def secret_values(self) -> frozenset[str]:

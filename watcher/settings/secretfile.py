@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import os
-import stat
-from contextlib import suppress
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+from watcher.settings import inputs, values
 
 MAX_BYTES = 64 * 1024
 
 
 class NoSecretError(ValueError):
-    """The file gives no secret; the text says why, and what to do."""
+    """The file gives no secret; the text says why and what to do, and repeats nothing of the content."""
 
 
-def read(path: str) -> str:
-    """The file's text without one trailing newline. Raises NoSecretError."""
+def read(path: str, content: Callable[[str], bytes] = inputs.content) -> str:
+    """The file's text without one trailing newline, as it is now. Never waits. Raises NoSecretError."""
     if not path.strip() or "\0" in path or "\n" in path or "://" in path:
         raise NoSecretError("must be the path of a file that holds the secret, not the secret itself")
     try:
-        # A named pipe without writer would hold an ordinary open for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return _text(content(path), path)
+    except inputs.NotRegularError:
+        raise NoSecretError(f"{_named(path)} is no regular file; name a file that holds the secret") from None
     except OSError as error:
         raise NoSecretError(f"{_named(path)} can't be read: {error.strerror}.{_hint(error, path)}") from None
+
+
+def read_key(path: str) -> SecretStr:
+    """The API key that the file holds now, fit for a header: what a load would take. Raises NoSecretError."""
     try:
-        return _content(descriptor, path)
-    except OSError as error:
-        raise NoSecretError(f"{_named(path)} can't be read: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
+        return SecretStr(values.header_safe(read(path)))
+    except NoSecretError:
+        raise
+    except ValueError as error:
+        raise NoSecretError(f"what {_named(path)} holds {error}") from None
 
 
-def _content(descriptor: int, path: str) -> str:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise NoSecretError(f"{_named(path)} is no regular file; name a file that holds the secret")
-    with os.fdopen(os.dup(descriptor), "rb") as file:
-        content = file.read(MAX_BYTES + 1)
+def _text(content: bytes, path: str) -> str:
     if len(content) > MAX_BYTES:
         raise NoSecretError(f"{_named(path)} is larger than 64 KiB; that is no secret")
     try:

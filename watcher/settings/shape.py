@@ -12,70 +12,47 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from watcher.errors import Problem
-from watcher.settings import schema, secretfile
+from watcher.settings import secretfile
 from watcher.settings import values as v
-from watcher.settings.document import (
-    Entry,
-    Mapping,
-    Node,
-    Place,
-    Scalar,
-    Sequence,
-    UnreadableError,
-    key_shown,
-    parse_variable,
-)
+from watcher.settings.document import parse_variable
 from watcher.settings.interpolate import UnsetError, expand
-from watcher.settings.kinds import INJECTED, Kind, Path, dotted, has_twin, kind_of, later, written_fields
-
-BAD: Any = object()
-"""Stands for a value that was reported already."""
+from watcher.settings.kinds import INJECTED, Kind, has_twin, kind_of, later, written_fields
+from watcher.settings.notes import BAD, Notes
+from watcher.settings.schema import Settings
+from watcher.settings.sections import Account, Channel, Discover, Group, Http, Route, Task
+from watcher.settings.tree import Entry, Mapping, Node, Path, Scalar, Sequence, UnreadableError, dotted, key_shown
 
 FEW = 8
 """How many keys an error lists."""
 
-_SHORT: dict[type[BaseModel], str] = {schema.Channel: "url", schema.Task: "id"}
+_SHORT: dict[type[BaseModel], str] = {Channel: "url", Task: "id"}
 """What a bare text in place of a mapping means."""
 
+_MATCHING = (Discover, Route)
+"""Where what is missing means any: too much to follow from a # in the wrong place, so only a written null is none."""
+
 _EXAMPLES: dict[type[BaseModel], str] = {
-    schema.Account: "a mapping: {api_key_file: /path}",
-    schema.Task: "an id, or a mapping: {id: czf9fbky, name: support-bot}",
-    schema.Channel: "a URL, or a mapping: {url_file: /path, events: [notable]}",
-    schema.Route: "a mapping: {events: [task.failed], channels: [mail]}",
-    schema.Http: "a mapping: {host: 127.0.0.1, port: 8080}; null for no page and no API",
+    Account: "a mapping: {api_key_file: /path}",
+    Task: "an id, or a mapping: {id: czf9fbky, name: support-bot}",
+    Discover: 'a mapping: {name: "support-*"}; {name: "*"} adopts every task',
+    Group: 'a mapping: {name: lr-sweep, match: "exp-lr-*"}',
+    Channel: "a URL, or a mapping: {url_file: /path, events: [notable]}",
+    Route: "a mapping: {events: [task.failed], channels: [mail]}",
+    Http: "a mapping: {host: 127.0.0.1, port: 8080}; null for no page and no API",
 }
 
 
 class Shaper:
-    """Walks one merged tree. Afterwards `problems` has what was wrong and `places` where every value stands."""
+    """Walks one merged tree; what is wrong and where everything stands goes into `notes`."""
 
-    def __init__(self, env: Environment[str, str], *, secrets: bool) -> None:
-        self.problems: list[Problem] = []
-        self.places: dict[Path, Place] = {}
-        self.bad: set[Path] = set()
-        self.kept: dict[Path, list[int]] = {}
-        """The original positions of the items of a list that lost some."""
+    def __init__(self, env: Environment[str, str], notes: Notes, *, secrets: bool) -> None:
+        self.notes = notes
+        self._report, self._places = notes.report, notes.places
         self._env, self._secrets = env, secrets
 
     def settings(self, node: Mapping) -> dict[str, Any]:
         """The data of the whole configuration."""
-        return dict(self._model(node, schema.Settings, ()))
-
-    def report(self, path: Path, text: str, place: Place | None = None) -> Any:
-        self.bad.add(path)
-        self.problems.append((place or self.place(path)).problem(dotted(path), text))
-        return BAD
-
-    def place(self, path: Path) -> Place:
-        """Where a value stands, or else what it would be part of."""
-        while path and path not in self.places:
-            path = path[:-1]
-        return self.places.get(path, Place("configuration"))
-
-    def has_items(self, path: Path) -> bool:
-        """Whether anything was written inside, right or wrong."""
-        return any(len(found) > len(path) and found[: len(path)] == path for found in self.places)
+        return dict(self._model(node, Settings, ()))
 
     def _value(self, node: Node, annotation: Any, path: Path) -> Any:
         kind = kind_of(annotation)
@@ -85,7 +62,7 @@ class Shaper:
             try:
                 node = parse_variable(node.text, node.place.source) or node
             except UnreadableError as error:
-                return self.report(path, error.problem.text)
+                return self._report(path, error.problem.text)
         if isinstance(node, Scalar) and node.null and (kind.inner not in _SHORT or not node.text):
             return self._nothing(node, kind, path)
         if kind.form == "model":
@@ -97,17 +74,18 @@ class Shaper:
         if kind.nullable:
             return None
         if path == ("rules", "progress"):
-            return self.report(path, "empty; write percentages such as [25, 50, 75], or [] for none")
+            return self._report(path, "empty; write percentages such as [25, 50, 75], or [] for none")
         if len(path) == 1 or kind.form in ("mapping", "list"):
             return BAD
-        return self.report(path, f"empty{_comment_hint(node, secret=True) or '; write what it is to be'}")
+        example = _EXAMPLES.get(kind.inner, "what it is to be")
+        return self._report(path, f"empty{_comment_hint(node, secret=True) or f'; write {example}'}")
 
     def _model(self, node: Node, model: type[BaseModel], path: Path) -> Any:
         if isinstance(node, Scalar) and model in _SHORT:
             short = _SHORT[model]
             node = Mapping(node.place, {short: Entry(node.place, node)})
         if not isinstance(node, Mapping):
-            return self.report(path, f"must be {_EXAMPLES.get(model, 'a mapping, with one line for each key')}")
+            return self._report(path, f"must be {_EXAMPLES.get(model, 'a mapping, with one line for each key')}")
         fields, data = written_fields(model), {}
         for key, entry in node.entries.items():
             name = key.removesuffix("_file")
@@ -120,12 +98,15 @@ class Shaper:
         return {key: value for key, value in data.items() if value is not BAD}
 
     def _field(self, entry: Entry, model: type[BaseModel], field: FieldInfo, path: Path) -> Any:
-        self.places[path] = entry.node.place
+        self._places[path] = entry.node.place
         coming = later(field)
         if coming and not _is_nothing(entry.node):
-            return self.report(path, f"comes with a later version; {coming.instead}")
+            return self._report(path, f"comes with a later version; {coming.instead}")
+        node = entry.node
+        if model in _MATCHING and isinstance(node, Scalar) and node.null and not node.text and not field.is_required():
+            return self._report(path, f"empty{_comment_hint(node, secret=False) or '; leave it out for any'}")
         annotation = field.annotation
-        if model is schema.Channel and path[-1] == "url":
+        if model is Channel and path[-1] == "url":
             annotation = SecretStr
         return self._value(entry.node, annotation, path)
 
@@ -139,46 +120,49 @@ class Shaper:
         near = v.nearest(key, known)
         if near and near not in node.entries:
             # What it was meant to be isn't missing as well.
-            self.bad.update(((*path, near), (*path, near.removesuffix("_file"))))
-        self.problems.append(node.entries[key].place.problem(dotted((*path, shown)), f"unknown key.{mean or can}"))
+            self.notes.bad.update(((*path, near), (*path, near.removesuffix("_file"))))
+        self.notes.problems.append(
+            node.entries[key].place.problem(dotted((*path, shown)), f"unknown key.{mean or can}")
+        )
 
     def _twin(self, entry: Entry, node: Mapping, field: FieldInfo, path: Path) -> Any:
         """The content of the file that a `_file` key names."""
         key = f"{path[-1]}_file"
         written = (*path[:-1], key)
-        self.places[path] = self.places[written] = entry.node.place
+        self._places[path] = self._places[written] = entry.node.place
         coming = later(field)
         if coming and not _is_nothing(entry.node):
-            self.bad.add(path)
-            return self.report(written, f"comes with a later version; {coming.instead}")
+            self.notes.bad.add(path)
+            return self._report(written, f"comes with a later version; {coming.instead}")
         if path[-1] in node.entries:
-            self.bad.add(path)
-            return self.report(written, f"{path[-1]} is written too; keep one of the two")
+            self.notes.bad.add(path)
+            return self._report(written, f"{path[-1]} is written too; keep one of the two")
         name = self._text(entry.node, Kind("text", nullable=True), written)
         if name is BAD or name is None:
-            self.bad.add(path)
+            self.notes.bad.add(path)
             return name
+        self.notes.secret_files[dotted(path)] = name
         try:
-            text = secretfile.read(name)
+            text = secretfile.read(name, self.notes.inputs.content)
         except secretfile.NoSecretError as error:
             if self._excused(Kind("secret"), path):
                 return "" if kind_of(field.annotation).form == "secret" else []
-            self.bad.add(path)
-            return self.report(written, str(error))
+            self.notes.bad.add(path)
+            return self._report(written, str(error))
         return text.split() if kind_of(field.annotation).form == "list" else text
 
     def _mapping(self, node: Node, kind: Kind, path: Path) -> Any:
         if not isinstance(node, Mapping):
-            return self.report(path, f"must be a mapping, such as {path[-1]}: {{name: ...}}")
+            return self._report(path, f"must be a mapping, such as {path[-1]}: {{name: ...}}")
         data = {}
         check = v.plain_name if kind_of(kind.inner).form == "model" else v.label_key
         for key, entry in node.entries.items():
             try:
                 inner = (*path, check(key))
             except ValueError as error:
-                self.problems.append(entry.place.problem(dotted((*path, key_shown(key))), str(error)))
+                self.notes.problems.append(entry.place.problem(dotted((*path, key_shown(key))), str(error)))
                 continue
-            self.places[inner] = entry.node.place
+            self._places[inner] = entry.node.place
             value = self._value(entry.node, kind.inner, inner)
             if value is not BAD:
                 data[key] = {**value, "name": key} if INJECTED.get(kind_of(kind.inner).inner) == "name" else value
@@ -193,38 +177,38 @@ class Shaper:
                 if not node.place.line
                 else "- one line each, or [a, b]"
             )
-            return self.report(path, f"must be a list: {example}")
+            return self._report(path, f"must be a list: {example}")
         values = []
         for index, item in enumerate(node.items):
-            self.places[(*path, index)] = item.place
+            self._places[(*path, index)] = item.place
             values.append(self._value(item, kind.inner, (*path, index)))
         secret = kind_of(kind.inner).form == "secret"
         kept = [(index, value) for index, value in enumerate(values) if value is not BAD and not (secret and not value)]
-        self.kept[path] = [index for index, _ in kept]
+        self.notes.kept[path] = [index for index, _ in kept]
         return [value for _, value in kept]
 
     def _text(self, node: Node, kind: Kind, path: Path) -> Any:
         if not isinstance(node, Scalar):
             what = "a list" if isinstance(node, Sequence) else "a mapping"
-            return self.report(path, f"must be one text or number, not {what}")
+            return self._report(path, f"must be one text or number, not {what}")
         if node.null and not (node.text and _is_id(path)):
             return self._no_text(node, kind, path)
         try:
             found = expand(node.text, self._env)
         except UnsetError as error:
-            return "" if self._excused(kind, path) else self.report(path, str(error))
+            return "" if self._excused(kind, path) else self._report(path, str(error))
         except ValueError as error:
-            return self.report(path, str(error))
+            return self._report(path, str(error))
         if found.text:
             return (
-                found.text if _encodable(found.text) else self.report(path, "isn't valid Unicode text; write it anew")
+                found.text if _encodable(found.text) else self._report(path, "isn't valid Unicode text; write it anew")
             )
         if kind.nullable:
             return None
         if self._excused(kind, path):
             return ""
         why = f" (the variable {found.variables[0]} is)" if found.variables else ""
-        return self.report(path, f"empty{why}; write what it is to be")
+        return self._report(path, f"empty{why}; write what it is to be")
 
     def _excused(self, kind: Kind, path: Path) -> bool:
         """Whether the value may be missing: reading commands need no secret, but they do need to know the store."""
@@ -235,7 +219,7 @@ class Shaper:
         if kind.nullable and not attached:
             return None
         hint = _comment_hint(node, secret=kind.form == "secret" or not attached)
-        return self.report(path, f"empty{hint or '; write what it is to be'}")
+        return self._report(path, f"empty{hint or '; write what it is to be'}")
 
 
 def _is_nothing(node: Node) -> bool:
