@@ -7,9 +7,18 @@ import platform
 import sys
 import time
 
-from bench import latency, memory, single_get, start
+from bench import latency, list_mode, memory, one_account, scale, scheduler_load, single_get, start
 
-BENCHMARKS = {"single_get": single_get.run, "latency": latency.run, "start": start.run, "memory": memory.run}
+BENCHMARKS = {
+    "single_get": single_get.run,
+    "list_mode": list_mode.run,
+    "latency": latency.run,
+    "start": start.run,
+    "memory": memory.run,
+    "one_account": one_account.run,
+    "scheduler_load": scheduler_load.run,
+    "scale": scale.run,
+}
 
 
 def main(names: list[str]) -> int:
@@ -17,7 +26,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"Error: no benchmark {', '.join(unknown)}\nTry: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d %H:%M')}")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d %H:%M')}", flush=True)
     for name in names or BENCHMARKS:
         BENCHMARKS[name]()
     return 0

@@ -6,9 +6,10 @@ import re
 import statistics
 import threading
 import time
+from typing import Any
 
 from bench.daemon import Daemon
-from bench.upstream import Server, answer
+from bench.upstream import Server, enveloped, item, listing, page_asked, task_id
 
 TASKS, A_SECOND = 150, 15
 GOAL_NATIVE, GOAL_APPRISE = 50, 100
@@ -24,13 +25,21 @@ def _measure(title: str, scheme: str, goal: int) -> None:
     started = threading.Event()
     seen, shown, told = set[str](), dict[str, float](), dict[str, float]()
 
-    def upstream(_method: str, path: str, _body: bytes) -> tuple[int, bytes]:
-        task = path.rsplit("/", 1)[1]
-        running = started.is_set() and int(task[1:]) < int((time.monotonic() - begun) * A_SECOND)
+    def look(number: int) -> dict[str, Any]:
+        task = task_id(number)
+        running = started.is_set() and number < int((time.monotonic() - begun) * A_SECOND)
         if running:
             shown.setdefault(task, time.monotonic())
         seen.add(task)
-        return 200, answer(task, "RUNNING" if running else "WAIT", 0)
+        return item(task, "RUNNING" if running else "WAIT", 0)
+
+    def upstream(_method: str, path: str, _body: bytes) -> tuple[int, bytes]:
+        page = page_asked(path)
+        if page is None:
+            return 200, enveloped(look(int(path.rsplit("/t", 1)[1])))
+        start = page.number * page.size
+        numbers = range(start, min(start + page.size, TASKS))
+        return 200, listing([look(number) for number in numbers], page.number, page.size, TASKS)
 
     def receiver(_method: str, _path: str, body: bytes) -> tuple[int, bytes]:
         # A webhook's subject, or a chat's text: either names the task; the watcher's own start names none.

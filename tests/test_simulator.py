@@ -169,7 +169,7 @@ async def test_a_request_needs_the_documented_headers(headers: dict[str, str], c
 @pytest.mark.anyio
 async def test_pages_have_the_documented_oddities_on_demand() -> None:
     tasks = [{"id": f"t{n}", "created": f"{n}m"} for n in range(5)]
-    odd = {"text_numbers": True, "repeat": True, "newest_first": False}
+    odd = {"text_numbers": True, "repeat": True, "order": "oldest_first"}
     async with (
         running_simulator({"keys": [KEY], "tasks": tasks, "list": odd}) as sim,
         running_client(sim.base_url) as client,

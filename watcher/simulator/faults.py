@@ -34,12 +34,18 @@ SHAPES = (
 """Broken bodies and broken connections. `slow` answers well, but late; `reset` is a TCP reset, `close` a plain hang-up
 before an answer, `hang` never answers, `truncated` stops in the middle of the body."""
 
+LISTS = ("list_empty", "list_stuck", "list_pages", "list_broken_item", "list_twice", "list_hides", "list_lags")
+"""Lists that lie in good form; those that hold at one time act together. `list_empty`: nothing is there; `list_stuck`:
+one page, whatever number is asked; `list_pages`: a claimed totalPages; `list_broken_item`: an item that can't be used;
+`list_twice`: an item twice on one page; `list_hides`: tasks missing from every page; `list_lags`: the tasks as they
+were a while ago."""
+
 _NUMBERED = re.compile(r"(http|html|empty|code|envelope)_(\d{3}(?:\d\d)?)")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A parsed name: `shape` is envelope, html, empty, or one of SHAPES."""
+    """A parsed name: `shape` is envelope, html, empty, or one of SHAPES or LISTS."""
 
     shape: str
     status: int = 200
@@ -50,17 +56,17 @@ class Kind:
 def parse(name: str) -> Kind:
     """What a kind of fault means; raises ValueError that lists the names.
 
-    Besides TABLE and SHAPES: `http_503` (HTTP 503 with code 50300), `code_40104` (HTTP 401 with that code),
+    Besides TABLE, SHAPES and LISTS: `http_503` (HTTP 503 with code 50300), `code_40104` (HTTP 401 with that code),
     `envelope_40104` (HTTP 200 with that code), `html` and `html_502`, `empty` and `empty_502`.
     """
     if name in TABLE:
         return Kind("envelope", *TABLE[name])
-    if name in SHAPES or name in ("html", "empty"):
+    if name in SHAPES or name in LISTS or name in ("html", "empty"):
         return Kind(name)
     match = _NUMBERED.fullmatch(name)
     wide = match is not None and match[1] in ("code", "envelope")
     if match is None or (len(match[2]) == 5) is not wide or not 200 <= int(match[2][:3]) <= 599:
-        names = ", ".join((*TABLE, *SHAPES))
+        names = ", ".join((*TABLE, *SHAPES, *LISTS))
         raise ValueError(
             f"unknown kind of fault {name!r}; write http_503, html_502, empty_502, code_40104, envelope_40104, "
             f"html, empty, {names}"

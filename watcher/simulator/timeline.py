@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from random import Random
-from typing import Any
+from typing import Any, NamedTuple
+from zlib import crc32
 
-from watcher.simulator.scenario import Step, Task
+from watcher.simulator.values import Step, Task
 
 GONE = "GONE"
 _KST = timezone(timedelta(hours=9))
@@ -17,6 +17,9 @@ _INFO = (
     "label", "dataRows", "numOfTokens", "currStep", "totalTrainSteps", "currEpoch", "totalTrainEpochs",
     "estimatedTime", "trainLoss", "sendWeightSuccess", "failureReason", "message", "endDatetime",
 )  # fmt: skip
+
+MOVING = ("currStep", "currEpoch", "trainLoss")
+"""What moves by itself in statusInfo while a task trains, in the order in which it is shown; updatedDate follows."""
 
 Dates = Callable[[float], datetime]
 """Scenario seconds to the moment that the upstream writes."""
@@ -37,6 +40,15 @@ class _Training:
         return self.begin + (self.end - self.begin) * self.done / self.step.steps
 
 
+class Pulse(NamedTuple):
+    """`until`: when the task looks different next; `ends`: when the timeline's next step begins; `values`: what MOVING
+    names and updatedDate, None where other things may move, too."""
+
+    until: float
+    ends: float
+    values: tuple[str, str, str, str] | None
+
+
 def exists(task: Task, now: float) -> bool:
     """Whether the upstream knows the task at that moment."""
     step = current(task, now)
@@ -46,6 +58,36 @@ def exists(task: Task, now: float) -> bool:
 def current(task: Task, now: float) -> Step | None:
     """The step of the timeline that holds at that moment."""
     return next((step for step in reversed(task.timeline) if step.at <= now), None)
+
+
+def edges(task: Task) -> Iterator[float]:
+    """The moments at which the task appears or vanishes."""
+    there = False
+    for step in task.timeline:
+        if (step.status != GONE) is not there:
+            there = not there
+            yield step.at
+
+
+def created(task: Task) -> float:
+    """When the task was created."""
+    return task.timeline[0].at - task.created
+
+
+def pulse(task: Task, now: float, dates: Dates) -> Pulse:
+    """What moves by itself, and until when it stays so."""
+    ends = next((step.at for step in task.timeline if step.at > now), math.inf)
+    training = _training(task, now)
+    if training is None or now >= min(training.end, ends):
+        return Pulse(ends, ends, None)
+    step, done = training.step, training.done
+    if current(task, now) is not step:
+        return Pulse(ends, ends, None)
+    until = min(ends, training.begin + (training.end - training.begin) * (done + 1) / step.steps)
+    if step.set:
+        return Pulse(until, ends, None)
+    loss, date = _loss(task.id, step, done), written(dates(max(step.at, training.changed)))
+    return Pulse(until, ends, (str(done), str(_epoch(step, done)), "null" if loss is None else repr(loss), date))
 
 
 def render(task: Task, now: float, dates: Dates) -> dict[str, Any]:
@@ -64,13 +106,13 @@ def render(task: Task, now: float, dates: Dates) -> dict[str, Any]:
         "status": step.status,
         "statusInfo": _status_info(task, step, training, dates),
         "createdClientType": "API",
-        "createdDate": written(dates(task.timeline[0].at - task.created)),
+        "createdDate": written(dates(created(task))),
         "updatedDate": written(dates(updated)),
     }
     return overlay(shown, step.set)
 
 
-def overlay(shown: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def overlay(shown: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """`shown` with some fields replaced; `statusInfo.x` and a `statusInfo` mapping reach inside statusInfo."""
     made = {**shown, "statusInfo": dict(shown["statusInfo"])}
     for key, value in fields.items():
@@ -97,16 +139,20 @@ def number(value: Any) -> Any:
 
 def written(moment: datetime) -> str:
     """As the guide shows it: `2023-08-21T13:07:06+0900`."""
-    return moment.astimezone(_KST).strftime("%Y-%m-%dT%H:%M:%S%z")
+    text = moment.astimezone(_KST).isoformat(timespec="seconds")
+    return f"{text[:-3]}{text[-2:]}"
 
 
 def _training(task: Task, now: float) -> _Training | None:
     """The last RUNNING step that has begun; once it is over, as far as it came."""
-    begun = [index for index, step in enumerate(task.timeline) if step.at <= now and step.status == "RUNNING"]
-    if not begun:
+    step = follower = None
+    for each in reversed(task.timeline):
+        if each.at <= now and each.status == "RUNNING":
+            step = each
+            break
+        follower = each
+    if step is None:
         return None
-    step = task.timeline[begun[-1]]
-    follower = next(iter(task.timeline[begun[-1] + 1 :]), None)
     end = step.until or (follower.at if follower else step.at + 3600.0)
     stop = min(now, end, follower.at if follower else math.inf)
     share = (stop - step.at) / (end - step.at) if end > step.at else 1.0
@@ -129,11 +175,15 @@ def _progress(task: Task, training: _Training) -> dict[str, Any]:
     return {
         "currStep": done,
         "totalTrainSteps": step.steps,
-        "currEpoch": min(step.epochs, done * step.epochs // step.steps + 1),
+        "currEpoch": _epoch(step, done),
         "totalTrainEpochs": step.epochs,
         "estimatedTime": round(training.end - training.begin),
         "trainLoss": _loss(task.id, step, done),
     }
+
+
+def _epoch(step: Step, done: int) -> int:
+    return min(step.epochs, done * step.epochs // step.steps + 1)
 
 
 def _loss(seed: str, step: Step, done: int) -> float | None:
@@ -141,8 +191,8 @@ def _loss(seed: str, step: Step, done: int) -> float | None:
         return None
     high, low = step.loss
     fallen = low + (high - low) * math.exp(-4.0 * done / step.steps)
-    # Seeded by task and step: two looks at one step see one loss.
-    noise = Random(f"{seed}/{done}").gauss(0.0, 0.02)  # noqa: S311
+    # Out of task and step: two looks at one step see one loss.
+    noise = (crc32(f"{seed}/{done}".encode()) / 2**32 - 0.5) * 0.06
     return round(fallen * (1.0 + noise), 4)
 
 
@@ -164,4 +214,4 @@ def _epochs(task: Task) -> int:
 
 
 def _default_name(task: Task, dates: Dates) -> str:
-    return dates(task.timeline[0].at - task.created).astimezone(_KST).strftime("%y%m%d-%H%M%S")
+    return dates(created(task)).astimezone(_KST).strftime("%y%m%d-%H%M%S")

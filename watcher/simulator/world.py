@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-import math
-import random
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, TypeVar
 
-from watcher.simulator import timeline
-from watcher.simulator.scenario import Fault, Scenario, Task, validate
+from watcher.simulator import timeline, traffic
+from watcher.simulator.catalog import Catalog
+from watcher.simulator.faces import Faces
+from watcher.simulator.limits import Budgets, Quota
+from watcher.simulator.overrides import Overrides
+from watcher.simulator.pages import Page
+from watcher.simulator.scenario import Scenario, validate
+from watcher.simulator.template import expand, later
+from watcher.simulator.traffic import LOG_LENGTH, Request
+from watcher.simulator.trouble import Asked, Endpoint, Trouble
+from watcher.simulator.values import Fault, ListForm, Part, Step, Task
 
-LOG_LENGTH = 200_000
-_WINDOW = 60.0
+__all__ = ["Request", "Simulator"]
 
-Endpoint = Literal["get", "list", "other"]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it was answered. `at` is the monotonic clock in seconds, `time` the wall clock, `key` what stood
-    behind Bearer, `status` the HTTP status (0: none was sent), `outcome` ok, the envelope's code, or the fault."""
-
-    at: float
-    time: datetime
-    path: str
-    key: str
-    status: int
-    outcome: str
-    request_id: str
-
-
-@dataclass
-class _Live:
-    """A fault in force, and how often it may still strike."""
-
-    fault: Fault
-    left: float
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """The account's limit after one more query: `wait` seconds until it would be answered (0: now)."""
-
-    limit: int
-    remaining: int
-    wait: float
+Some = TypeVar("Some", bound=Part)
 
 
 @dataclass
 class Simulator:
-    """A running fake. `base_url` is what an account's base_url should be; `log` has every request to the API."""
+    """A running fake. `base_url` is what an account's base_url should be; `log` has every request to the API.
+
+    `keys` are those that work, `queries_per_minute` is the limit; both may be changed while it plays.
+    """
 
     scenario: Scenario
     speed: float = 1.0
@@ -62,15 +39,18 @@ class Simulator:
     log: deque[Request] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
     keys: set[str] = field(init=False)
     queries_per_minute: int | None = field(init=False)
+    list_form: ListForm = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = set(self.scenario.keys)
+        self._keys_in_turn = self.scenario.all_keys()
+        self.keys = set(self._keys_in_turn)
         self.queries_per_minute = self.scenario.queries_per_minute
-        self._tasks: dict[str, Task] = {task.id: task for task in self.scenario.tasks}
-        self._fields: dict[str, dict[str, Any]] = {}
-        self._faults = [_Live(fault, fault.times or math.inf) for fault in self.scenario.faults]
-        self._queries: deque[float] = deque()
-        self._random = random.Random(1)  # noqa: S311
+        self.list_form = self.scenario.list
+        self.catalog = Catalog(self.scenario.all_tasks(), self.scenario.sees)
+        self.budgets = Budgets(self.scenario.limits)
+        self._overrides = Overrides()
+        self._faces = Faces(self._render, self._pulse, self.scenario.status_info)
+        self._trouble = Trouble(self.scenario.faults)
         self._started = time.monotonic()
         self._began = datetime.now(UTC)
 
@@ -83,41 +63,50 @@ class Simulator:
 
     def add_fault(self, data: Mapping[str, Any]) -> None:
         """A fault as a scenario file writes it."""
-        fault = validate(Fault, {"from": self.now(), **data}, "fault", {})
-        self._faults.append(_Live(fault, fault.times or math.inf))
+        self._trouble.add(validate(Fault, {"from": self.now(), **data}, "fault", {}))
 
     def clear_faults(self) -> None:
         """Answers well again."""
-        self._faults.clear()
+        self._trouble.clear()
 
     def create(self, task: Mapping[str, Any]) -> None:
-        """A new task, as a scenario file writes it; its timeline counts from now."""
-        made = validate(Task, task, "task", {})
+        """A new task, or with `count` many, as a scenario file writes them; their timelines count from now."""
         now = self.now()
-        steps = tuple(
-            step.model_copy(update={"at": step.at + now, "until": None if step.until is None else step.until + now})
-            for step in made.timeline
-        )
-        self._tasks[made.id] = made.model_copy(update={"timeline": steps})
-        self._fields.pop(made.id, None)
+        for made in expand(validate(Task, task, "task", {}), self._keys_in_turn):
+            self.catalog.put(made.model_copy(update={"timeline": later(made.timeline, now)}))
+            self._overrides.drop(made.id)
+            self._faces.forget(made.id)
 
     def set_task(self, task_id: str, /, **fields: Any) -> None:
         """Replaces fields for good (`status`, `name`, `statusInfo={...}`, or **{"statusInfo.currStep": 5})."""
-        if task_id not in self._tasks:
-            raise KeyError(task_id)
-        known = self._fields.setdefault(task_id, {})
-        known["updatedDate"] = timeline.written(self.date(self.now()))
+        self._existing(task_id)
+        now = self.now()
         info = fields.pop("statusInfo", None)
         if isinstance(info, dict):
             fields |= {f"statusInfo.{key}": value for key, value in info.items()}
         elif info is not None:
             fields["statusInfo"] = info
-        known |= fields
+        self._overrides.set(task_id, now, {"updatedDate": timeline.written(self.date(now)), **fields})
+        self._faces.forget(task_id)
 
     def delete(self, task_id: str) -> None:
         """From now on 404 with code 40400."""
-        del self._tasks[task_id]
-        self._fields.pop(task_id, None)
+        task, now = self._existing(task_id), self.now()
+        steps = [step for step in task.timeline if step.at <= now]
+        self.catalog.put(task.model_copy(update={"timeline": (*steps, Step(at=now, status=timeline.GONE))}))
+        self._faces.forget(task_id)
+
+    def show(self, sees: Mapping[str, Sequence[str]]) -> None:
+        """From now on these keys see other keys' tasks besides their own."""
+        self.catalog.show(sees)
+
+    def form_list(self, **changes: Any) -> None:
+        """Changes the form of lists, as the scenario's `list` writes it."""
+        self.list_form = _changed(self.list_form, changes, "list")
+
+    def limit(self, **changes: Any) -> None:
+        """Changes how the limit is counted and told, as the scenario's `limits` writes it."""
+        self.budgets.change(_changed(self.budgets.limits, changes, "limits"))
 
     # What the endpoints ask.
 
@@ -130,53 +119,64 @@ class Simulator:
         shown = moment if self.scenario.dates == "scenario" else moment / self.speed
         return self._began + timedelta(seconds=shown)
 
-    def tasks(self) -> list[Task]:
-        """The tasks that exist now, in the list's order."""
-        now = self.now()
-        found = [task for task in self._tasks.values() if timeline.exists(task, now)]
-        newest = self.scenario.list.newest_first
-        return sorted(found, key=lambda task: task.timeline[0].at - task.created, reverse=newest)
+    def tasks(self, key: str | None = None) -> list[Task]:
+        """The tasks that exist now and that the key sees (None: all), in the list's order."""
+        return self.catalog.listed(key, self.now(), self.list_form)
 
     def task(self, task_id: str) -> Task | None:
         """The task, if it exists now."""
-        task = self._tasks.get(task_id)
-        return task if task is not None and timeline.exists(task, self.now()) else None
+        return self.catalog.find(task_id, self.now())
 
     def render(self, task: Task) -> dict[str, Any]:
         """The task as it is now, with statusInfo as an object that has every key."""
-        shown = timeline.render(task, self.now(), self.date)
-        fields = self._fields.get(task.id)
+        return self._render(task, self.now())
+
+    def status(self, task: Task) -> str:
+        """The task's status now."""
+        now = self.now()
+        step, fields = timeline.current(task, now), self._overrides.at(task.id, now) or {}
+        return str(fields.get("status", step.status if step else ""))
+
+    def page(self, key: str, number: int, size: int) -> bytes:
+        """A page of the list as the key sees it now, with the lies that hold."""
+        now = self.now()
+        page = Page(number, size, self.list_form, self._trouble.lists(Asked("list", key, "", now)))
+        moment, sparse = page.moment(now), self.list_form.sparse
+        tasks = self.catalog.listed(key, moment, self.list_form)
+        return page.body(tasks, lambda task: self._faces.item(task, moment, sparse=sparse))
+
+    def strike(self, endpoint: Endpoint, key: str, task_id: str) -> Fault | None:
+        """The first fault of answers that holds for this request, and takes one of its `times`."""
+        return self._trouble.answer(Asked(endpoint, key, task_id, self.now()))
+
+    def spend(self, key: str) -> Quota | None:
+        """Counts one query against the limit; None when there is none."""
+        return self.budgets.spend(key, self.queries_per_minute)
+
+    # What tests ask.
+
+    def busiest(self, key: str | None = None, seconds: float = 60.0) -> int:
+        """The most requests of a key (None: of all together) in any window of so many real seconds."""
+        return traffic.busiest(self.log, key, seconds)
+
+    def _existing(self, task_id: str) -> Task:
+        task = self.catalog[task_id]
+        if any(step.status == timeline.GONE and step.at <= self.now() for step in task.timeline[-1:]):
+            raise KeyError(task_id)
+        return task
+
+    def _render(self, task: Task, moment: float) -> dict[str, Any]:
+        shown = timeline.render(task, moment, self.date)
+        fields = self._overrides.at(task.id, moment)
         return timeline.overlay(shown, fields) if fields else shown
 
-    def strike(self, endpoint: Endpoint, task_id: str) -> Fault | None:
-        """The first fault that holds for this request, and takes one of its `times`."""
-        now = self.now()
-        for live in self._faults:
-            if (
-                live.left >= 1
-                and _holds(live.fault, now, endpoint, task_id)
-                and self._random.random() < live.fault.rate
-            ):
-                live.left -= 1
-                return live.fault
-        return None
-
-    def spend(self) -> Quota | None:
-        """Counts one query against the limit, which holds for all keys together; None when there is no limit."""
-        limit = self.queries_per_minute
-        if limit is None:
-            return None
-        now = time.monotonic()
-        while self._queries and self._queries[0] <= now - _WINDOW:
-            self._queries.popleft()
-        if len(self._queries) >= limit:
-            return Quota(limit, 0, self._queries[-limit] + _WINDOW - now)
-        self._queries.append(now)
-        return Quota(limit, limit - len(self._queries), 0.0)
+    def _pulse(self, task: Task, moment: float) -> timeline.Pulse:
+        pulse, soonest = timeline.pulse(task, moment, self.date), self._overrides.next_change(task.id, moment)
+        if self._overrides.at(task.id, moment):
+            # What was set stands where the values would move.
+            return timeline.Pulse(min(pulse.until, soonest), min(pulse.ends, soonest), None)
+        return pulse._replace(until=min(pulse.until, soonest), ends=min(pulse.ends, soonest))
 
 
-def _holds(fault: Fault, now: float, endpoint: Endpoint, task_id: str) -> bool:
-    in_time = fault.start <= now and (fault.until is None or now < fault.until)
-    if not in_time or (fault.on is not None and fault.on != endpoint):
-        return False
-    return fault.task is None or (endpoint == "get" and fnmatchcase(task_id, fault.task))
+def _changed(part: Some, changes: Mapping[str, Any], source: str) -> Some:
+    return validate(type(part), {**part.model_dump(), **changes}, source, {})
