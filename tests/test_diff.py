@@ -6,14 +6,18 @@ stored, a minute past is when it is seen.
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.support.builders import at, events_of, look, seen, stored, told, written
-from watcher.models import Failure, Window
-from watcher.state.diff import failure_of, still_missing
+from watcher.models import TERMINAL, Failure, Snapshot, Window
+from watcher.state.diff import Rules, compare, failure_of, still_missing
+from watcher.state.rows import BOOKKEEPING, MOVING, TaskRow, dumps, fields_of, milliseconds, snapshot_of
+from watcher.state.steps import step
 
 # ── first sight ──
 
@@ -287,6 +291,63 @@ def test_a_reason_is_amended_only_once() -> None:
 
 def test_a_reason_that_was_told_isnt_amended_by_another() -> None:
     assert told(look(stored("FAILED", reason="clops.error"), seen("FAILED", reason="train.unknown"))) == []
+
+
+LATE_FACTS = [
+    # told with             then seen with                       follow-up
+    ({}, {"message": "too big"}, True),
+    ({"reason": "file.size"}, {"message": "too big"}, True),
+    ({"message": "too big"}, {"reason": "file.size"}, True),
+    ({"reason": "", "message": None}, {"message": "too big"}, True),
+    ({"reason": "file.size", "message": "too big"}, {"message": "bigger"}, False),
+    ({"reason": "file.size"}, {"message": ""}, False),
+    ({"reason": "file.size"}, {"message": None}, False),
+    ({"message": "too big"}, {"message": "too big"}, False),
+    ({"reason": "file.size"}, {"end": written(30)}, False),
+    ({"reason": "file.size", "amended": True}, {"message": "too big"}, False),
+]
+
+
+@pytest.mark.parametrize(("told_with", "now", "follows"), LATE_FACTS)
+def test_a_failure_told_without_its_reason_or_message_is_amended_when_one_comes(
+    told_with: dict[str, Any], now: dict[str, Any], follows: bool
+) -> None:
+    change = look(stored("FAILED", ending="77", **told_with), seen("FAILED", **now))
+    assert [draft.details.get("amends") for draft in change.drafts] == (["77"] if follows else [])
+
+
+def test_one_ending_has_one_follow_up_and_a_later_ending_its_own() -> None:
+    looks = [
+        seen("FAILED", message="no GPU", number=2), seen("FAILED", reason="resource.timeout", number=3),
+        seen("RUNNING", number=4), seen("FAILED", number=5),
+    ]  # fmt: skip
+    assert events_of(stored("FAILED", ending="77"), *looks) == [
+        ["task.failed"], [], ["task.reopened"], ["task.failed"]
+    ]  # fmt: skip
+
+
+def test_a_succeeded_task_gets_no_follow_up() -> None:
+    assert told(look(stored("SUCCEEDED", ending="77"), seen("SUCCEEDED", message="all well", end=written(0)))) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "updated", "ended", "notable"),
+    [
+        pytest.param(True, written(-3600), 0, None, id="told when it happened"),
+        pytest.param(True, written(-3600), None, True, id="first seen an hour after"),
+        pytest.param(True, written(-90_000), None, False, id="first seen long after"),
+        pytest.param(True, None, None, False, id="first seen without a date"),
+        pytest.param(False, written(-3600), None, False, id="first seen and adopted by a rule"),
+    ],
+)
+def test_a_follow_up_is_as_notable_as_what_it_amends(
+    listed: bool, updated: str | None, ended: float | None, notable: bool | None
+) -> None:
+    before = stored("FAILED", updated=updated, ended=at(0))
+    if ended is not None:
+        before = replace(before, first_seen=at(-100))
+    change = look(before, seen("FAILED", message="no", updated=updated, when=86400), listed=listed)
+    assert [draft.notable for draft in change.drafts] == [notable]
 
 
 def test_an_amendment_leaves_the_first_end_alone() -> None:
@@ -582,3 +643,102 @@ def test_a_second_wait_is_counted_from_the_requeue() -> None:
     waiting = look(training, seen("WAIT", when=600, number=3)).snapshot
     started = look(waiting, seen("RUNNING", when=3000, number=4)).drafts[0]
     assert (started.type, started.details["waited"]) == ("task.started", 2400)
+
+
+# ── a step, decided cheaply, means what a comparison says ──
+
+
+def row_of(task: Snapshot, chance: random.Random) -> TaskRow:
+    """The task as the database may have it: what moves in the fields, or beside older ones."""
+    values = {name: getattr(task, name) for name in BOOKKEEPING}
+    row = {name: milliseconds(value) if hasattr(value, "tzinfo") else value for name, value in values.items()}
+    fields = dict(task.fields)
+    moving: list[Any] = [None] * len(MOVING)
+    moved = chance.random() < 0.5 and not isinstance(fields.get("statusInfo.trainLoss"), str)
+    if moved:
+        moving = [fields.get(name) for name in MOVING]
+        fields |= {name: 5 for name in MOVING if name in fields}
+    return (7, task.key.account, task.key.id, dumps(fields), *row.values(), moved, *moving)
+
+
+STATUSES = ("WAIT", "RUNNING", "RUNNING", "RUNNING", "SUCCEEDED", "FAILED", "PAUSED")
+SAID: dict[str, tuple[Any, ...]] = {
+    "step": (0, 10, 30, 60, 99, 100, None, -1, True, "7"),
+    "steps": (100, 100, 100, 0, None),
+    "epoch": (0, 1, 2, None),
+    "epochs": (4, None),
+    "loss": (2.5, 1.25, 0.5, None, "NaN", 1),
+    "updated": (written(-5), written(0), written(5), "2026-03-02T03:00:00Z", None, "soon", 5),
+    "statusInfo.estimatedTime": (60, 50, None),
+    "name": ("bot", "bot", "bot", "renamed"),
+    "created": (written(-99), written(-99), written(-98)),
+    "reason": (None, None, "clops.error", ""),
+    "message": (None, None, "no", ""),
+    "end": (None, None, written(-1), written(1)),
+    "weights": (None, None, True, False),
+}
+
+
+def random_fields(chance: random.Random) -> dict[str, Any]:
+    return {name: chance.choice(values) for name, values in SAID.items() if chance.random() < 0.9}
+
+
+def random_pair(chance: random.Random) -> tuple[Snapshot, Any]:
+    status = chance.choice(STATUSES)
+    known = random_fields(chance)
+    kept: dict[str, Any] = {
+        "milestone": chance.choice((0, 25, 50)) if status == "RUNNING" or chance.random() < 0.1 else 0,
+        "weights_told": status == "SUCCEEDED" and known.get("weights") is False and chance.random() < 0.9,
+        "missing_since": at(-3) if chance.random() < 0.05 else None,
+        "gone": "not_found" if chance.random() < 0.05 else "",
+        "amended": chance.random() < 0.2,
+        "life": chance.randrange(1, 3),
+    }
+    task = stored(status, number=chance.choice((1, 1, 1, 5)), **known, **kept)
+    if chance.random() < 0.3:
+        task = replace(task, status_since=at(-50), ended=at(-9) if status in TERMINAL else None)
+    now = dict(known)
+    for name in chance.sample(list(SAID), chance.choice((0, 1, 1, 2, 3))):
+        now[name] = chance.choice(SAID[name])
+    if chance.random() < 0.5:
+        now |= {name: chance.choice(SAID[name]) for name in ("step", "loss", "updated") if name in now}
+    for name in chance.sample(list(now), chance.choice((0, 0, 1, 2))):
+        del now[name]
+    status = status if chance.random() < 0.9 else chance.choice(STATUSES)
+    trusted, source = chance.random() < 0.1, chance.choice(("get", "list"))
+    return task, seen(status, number=chance.choice((2, 2, 2, 9)), source=source, trusted=trusted, **now)
+
+
+def test_a_step_decided_cheaply_is_what_a_comparison_says() -> None:
+    chance = random.Random(41)
+    decided = {"changed": 0, "unchanged": 0}
+    for _ in range(30_000):
+        task, now = random_pair(chance)
+        milestones = chance.choice(((25, 50, 75), (75, 25), ()))
+        row = row_of(task, chance)
+        assert snapshot_of(row, fields_of(row)) == task
+        quick = step(row, now, milestones)
+        if quick is not None:
+            said = compare(task, now, Rules(milestones))
+            assert quick.change == said, (task, now)
+            assert dict(quick.change.changes or {}) == said.changes
+            assert (
+                dict(zip(MOVING, quick.now, strict=True)).items()
+                >= {
+                    name: value
+                    for name, value in said.snapshot.fields.items()
+                    if name in MOVING  # type: ignore[union-attr]
+                }.items()
+            )
+            decided[quick.change.because] += 1
+    assert min(decided.values()) > 2000
+
+
+def test_a_usual_step_is_decided_cheaply() -> None:
+    chance = random.Random(1)
+    task = stored(step=10, steps=100, epoch=0, loss=2.5, updated=written(0), **{"statusInfo.estimatedTime": 60})
+    now = seen(step=11, steps=100, epoch=0, loss=2.4, updated=written(9), **{"statusInfo.estimatedTime": 59})
+    quick = step(row_of(task, chance), now, (25, 50, 75))
+    assert quick is not None
+    assert quick.change.because == "changed"
+    assert len(quick.change.changes or {}) == 4

@@ -10,15 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import event as sqlalchemy_event
 
-from tests.support.builders import KEY, at, draft, opened, prepare, seen, settled, url
+from tests.support.builders import KEY, at, draft, opened, prepare, seen, settled, url, written
 from watcher.errors import KeyRejected, UpstreamError
 from watcher.models import Event, Observation, Snapshot, TaskKey, Window
 from watcher.state import schema
 from watcher.state.database import Database
 from watcher.state.reader import Reader
-from watcher.state.record import Recorded, record_drafts, record_missing, record_observations, record_poll
+from watcher.state.record import (
+    Recorded,
+    record_drafts,
+    record_missing,
+    record_observations,
+    record_poll,
+    record_unknown,
+    save_seen,
+)
 from watcher.state.store import open_reader
 
 
@@ -200,17 +209,177 @@ def test_an_unchanged_flush_moves_last_seen_and_makes_the_next_window_narrow(
     assert len(reader.history(KEY)) == 2
 
 
+def test_what_was_seen_unchanged_is_written_only_with_what_changes(database: Database, reader: Reader) -> None:
+    other = TaskKey("main", "other")
+    saw(database, seen("WAIT", number=1, when=0), seen("WAIT", number=1, when=0, key=other))
+    unchanged = [(KEY, 8, at(90)), (other, 8, at(90))]
+    database.write_now(record_observations, settled(), [seen("RUNNING", number=9, when=120)], unchanged)
+    assert {task.key: task.seen for task in reader.tasks()} == {KEY: at(120), other: at(0)}
+
+
+def test_a_look_older_than_what_was_seen_unchanged_changes_nothing(database: Database) -> None:
+    saw(database, seen(number=1, when=0, **FULL))
+    for more in ({"step": 5}, {"name": "renamed"}):
+        look = seen(number=7, **{**FULL, **more})
+        late = database.write_now(record_observations, settled(), [look], [(KEY, 8, at(90)), (KEY, 2, at(50))])
+        assert late.comparisons is not None
+        assert late.comparisons[KEY].because == "older_request"
+
+
 def test_a_flush_alone_writes_nothing_but_last_seen(database: Database, reader: Reader) -> None:
     saw(database, seen("WAIT", number=1, when=0))
-    database.write_now(record_observations, settled(), [], [(KEY, 8, at(90))])
+    database.write_now(save_seen, [(KEY, 8, at(90))])
     (task,) = reader.tasks()
     assert (task.seen, task.number, task.changed) == (at(90), 8, at(0))
 
 
 def test_a_flush_never_takes_last_seen_back(database: Database, reader: Reader) -> None:
     saw(database, seen("WAIT", number=5, when=50))
-    database.write_now(record_observations, settled(), [], [(KEY, 4, at(40))])
+    database.write_now(save_seen, [(KEY, 4, at(40))])
     assert reader.tasks()[0].seen == at(50)
+
+
+# ── a page of tasks at once ──
+
+FULL = {
+    "step": 1, "steps": 1000, "epoch": 0, "loss": 2.5, "updated": written(0), "statusInfo.estimatedTime": 600,
+    "name": "bot", "message": None, "end": None,
+}  # fmt: skip
+
+
+def page(number: int, *, count: int = 100, **more: Any) -> list[Observation]:
+    return [
+        seen(number=number, when=number, source="list", key=TaskKey("main", f"task{n:03}"), **{**FULL, **more})
+        for n in range(count)
+    ]
+
+
+def test_what_only_moves_is_kept_beside_the_fields_and_read_back_whole(database: Database, reader: Reader) -> None:
+    saw(database, *page(1))
+    recorded = saw(database, *page(2, step=9, loss=1.25, updated=written(7)))
+    before = database.write_now(raw_fields)
+    moved = {**FULL, "step": 9, "loss": 1.25, "updated": written(7)}
+    expected = seen(**moved).fields
+    assert [dict(task.fields) for task in reader.tasks()] == [expected] * 100
+    assert all('"statusInfo.currStep":1,' in text for text in before)
+    assert {change.because for change in (recorded.comparisons or {}).values()} == {"changed"}
+    assert [(p.time, p.step, p.loss, dict(p.changes)) for p in reader.history(TaskKey("main", "task042"))][1:] == [
+        (at(2), 9, 1.25, {})
+    ]
+
+
+def raw_fields(tx: Connection) -> list[str]:
+    return [row.fields for row in tx.execute(select(schema.tasks))]
+
+
+def test_steps_and_other_changes_may_follow_each_other_in_any_order(database: Database, reader: Reader) -> None:
+    looks: list[dict[str, Any]] = [
+        {}, {"step": 2}, {"step": 3, "name": "renamed"}, {"step": 4, "loss": "NaN"}, {"step": 5, "loss": "NaN"},
+        {"step": 6, "loss": 1.0}, {"step": 7, "statusInfo.estimatedTime": 500}, {"step": None}, {"step": 8},
+    ]  # fmt: skip
+    shown: dict[str, Any] = dict(FULL)
+    for number, more in enumerate(looks, 1):
+        shown |= more
+        saw(database, *page(number, count=2, **shown))
+        assert [dict(task.fields) for task in reader.tasks()] == [seen(**shown).fields] * 2
+    points = reader.history(TaskKey("main", "task001"))
+    assert [p.step for p in points] == [1, 2, 3, 4, 5, 6, 7, None, 8]
+    assert [p.loss for p in points] == [2.5, 2.5, 2.5, None, None, 1.0, 1.0, 1.0, 1.0]
+    assert dict(points[6].changes) == {"statusInfo.estimatedTime": 500}
+
+
+def test_a_task_that_stands_twice_is_compared_with_what_its_first_look_made(database: Database, reader: Reader) -> None:
+    saw(database, seen(number=1, **FULL))
+    recorded = saw(database, *(seen(number=n, when=n, **{**FULL, "step": n}) for n in (5, 4, 6)))
+    assert [p.step for p in reader.history(KEY)] == [1, 5, 6]
+    assert recorded.comparisons is not None
+    assert recorded.comparisons[KEY].because == "changed"
+
+
+def test_a_tasks_history_stands_in_its_band(database: Database) -> None:
+    for number in (1, 2, 3):
+        saw(database, *page(number, step=number, name="renamed" if number == 3 else "bot"))
+    rows = database.write_now(lambda tx: tx.execute(select(schema.history)).all())
+    assert len(rows) == 300
+    assert {row.band - row.task_no // schema.BAND for row in rows} == {0}
+
+
+def test_a_page_of_several_accounts_is_one_page(database: Database, reader: Reader) -> None:
+    keys = [TaskKey(account, "same") for account in ("main", "other")]
+    for number in (1, 2):
+        saw(database, *(seen(number=number, key=key, **{**FULL, "step": number}) for key in keys))
+    assert [(task.key, task.fields["statusInfo.currStep"]) for task in reader.tasks()] == [(keys[0], 2), (keys[1], 2)]
+
+
+def test_a_driver_that_names_its_parameters_is_given_names(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/named.db", paramstyle="named")
+    schema.metadata.create_all(engine)
+    for number in (1, 2, 3):
+        with engine.begin() as tx:
+            record_observations(tx, settled(), page(number, count=3, step=min(number, 2)))
+    with engine.begin() as tx:
+        assert [(row.step, row.number) for row in tx.execute(select(schema.tasks))] == [(2, 3)] * 3
+        assert everything(tx)[1] == 6
+    engine.dispose()
+
+
+def test_a_quiet_page_costs_a_handful_of_statements(database: Database) -> None:
+    saw(database, *page(1))
+
+    def counted(tx: Connection) -> int:
+        count: list[str] = []
+        listener = lambda _c, _cursor, statement, *_more: count.append(statement)  # noqa: E731
+        sqlalchemy_event.listen(tx.engine, "before_cursor_execute", listener)
+        record_observations(tx, settled(), page(2, step=5))
+        sqlalchemy_event.remove(tx.engine, "before_cursor_execute", listener)
+        return len(count)
+
+    assert database.write_now(counted) == 3
+
+
+# ── tasks that aren't watched any more, and ids that nobody knows ──
+
+
+def test_a_task_that_isnt_watched_any_more_leaves_no_trace(database: Database, reader: Reader) -> None:
+    other = TaskKey("main", "other")
+    looks = [seen("WAIT", number=1), seen("WAIT", number=1, key=other)]
+    recorded = saw(database, *looks, watched=lambda key, fields: key == other and fields["status"] == "WAIT")
+    assert recorded.comparisons is not None
+    assert set(recorded.comparisons) == {other}
+    assert [event.task for event in reader.events()] == ["other"]
+    assert [task.key for task in reader.tasks()] == [other]
+
+
+def test_a_task_that_isnt_watched_any_more_cant_be_gone(database: Database) -> None:
+    saw(database, seen("RUNNING", number=1, when=0))
+    facts = settled(watched=lambda _key, _fields: False)
+    for when in (60, 180):
+        assert database.write_now(record_missing, facts, KEY, 8, at(when), "gone", confirmed=True) == Recorded()
+
+
+def unknown(database: Database, key: TaskKey = KEY, **more: Any) -> list[Event]:
+    near = ("czf9fbkx", "support-bot")
+    return list(database.write_now(record_unknown, settled(**more), key, at(5), near, "not_found").events)
+
+
+def test_an_unknown_id_is_told_once_with_near_misses_over_restarts_too(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        (event,) = unknown(store.database)
+        assert event.details == {"near": ["czf9fbkx", "support-bot"], "reason": "not_found"}
+        assert (event.type, event.task, event.window) == ("task.unknown", KEY.id, Window(None, at(5)))
+        assert unknown(store.database) == []
+        assert len(unknown(store.database, TaskKey("other", KEY.id))) == 1
+    with opened(tmp_path) as store:
+        assert unknown(store.database) == []
+
+
+def test_other_events_of_a_task_dont_keep_it_from_being_told_as_unknown(database: Database) -> None:
+    saw(database, seen("RUNNING"))
+    assert types(unknown(database)) == ["task.unknown"]
+
+
+def test_an_id_that_isnt_listed_any_more_isnt_told_as_unknown(database: Database) -> None:
+    assert unknown(database, listed=lambda _key: False) == []
 
 
 # ── missing tasks and accounts ──

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,12 +19,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, inspect
 
-from tests.support.builders import NOON, draft, opened, set_read_only, settled, url
+from tests.support.builders import NOON, draft, opened, seen, set_read_only, settled, url
 from watcher.errors import StoreBusy, StoreLost, StoreStalled, StoreUnusable, UsageError
+from watcher.models import TaskKey
 from watcher.state import migrate, schema
 from watcher.state.budget import get_meta, set_meta
 from watcher.state.database import Database, scalar
-from watcher.state.record import record_drafts
+from watcher.state.record import record_drafts, record_observations
 from watcher.state.store import open_beside, open_reader, open_store
 
 
@@ -382,13 +384,14 @@ def test_head_is_the_newest_migration() -> None:
     assert max(path.name for path in folder.glob("[0-9]*.py")).startswith(f"{migrate.HEAD}_")
 
 
+HEAD = migrate.HEAD
 NEXT = """
 import os, signal
 from alembic import op
 import sqlalchemy as sa
 
-revision = "0002"
-down_revision = "0001"
+revision = "9998"
+down_revision = "{HEAD}"
 
 
 def upgrade():
@@ -404,8 +407,8 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of migrations with one more than this version has; use it as this version's."""
     folder = tmp_path / "next"
     shutil.copytree(Path(migrate.__file__).parent / "migrations", folder / "migrations")
-    (folder / "migrations" / "versions" / "0002_notes.py").write_text(NEXT)
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    (folder / "migrations" / "versions" / "9998_notes.py").write_text(NEXT.replace("{HEAD}", migrate.HEAD))
+    monkeypatch.setattr(migrate, "HEAD", "9998")
     monkeypatch.setattr(migrate, "__file__", str(folder / "migrate.py"))
     return folder
 
@@ -420,10 +423,10 @@ def old_store(tmp_path: Path) -> Path:
 
 def test_an_upgrade_keeps_a_private_copy_of_the_store_from_before(old_store: Path, next_version: Path) -> None:
     with open_store(f"sqlite:///{old_store}") as store:
-        (copy,) = old_store.parent.glob("watcher.db.copy-0001-*")
+        (copy,) = old_store.parent.glob(f"watcher.db.copy-{HEAD}-*")
         assert store.database.write_now(get_meta, "copy") == str(copy)
-    assert sql(old_store, "SELECT version_num FROM alembic_version", "SELECT * FROM notes") == [[("0002",)], []]
-    assert sql(copy, "SELECT version_num FROM alembic_version", "SELECT count(*) FROM events") == [[("0001",)], [(2,)]]
+    assert sql(old_store, "SELECT version_num FROM alembic_version", "SELECT * FROM notes") == [[("9998",)], []]
+    assert sql(copy, "SELECT version_num FROM alembic_version", "SELECT count(*) FROM events") == [[(HEAD,)], [(2,)]]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
 
@@ -437,7 +440,7 @@ UPGRADE = """
 import sys
 from watcher.state import migrate
 from watcher.state.store import open_store
-migrate.HEAD, migrate.__file__ = "0002", sys.argv[2]
+migrate.HEAD, migrate.__file__ = "9998", sys.argv[2]
 open_store(sys.argv[1])
 """
 
@@ -448,13 +451,81 @@ def test_an_upgrade_killed_midway_starts_again(old_store: Path, next_version: Pa
     assert killed.returncode == -signal.SIGKILL
     assert sql(
         old_store, "SELECT version_num FROM alembic_version", "SELECT name FROM sqlite_master WHERE name = 'notes'"
-    ) == [[("0001",)], []]
+    ) == [[(HEAD,)], []]
     with open_store(f"sqlite:///{old_store}"):
         pass
     assert sql(old_store, "SELECT version_num FROM alembic_version", "SELECT count(*) FROM events") == [
-        [("0002",)],
+        [("9998",)],
         [(2,)],
     ]
+
+
+# ── from 0.1.0 ──
+
+FIRST_TASK = (
+    "INSERT INTO tasks VALUES (?, 'main', ?, ?, 9, 1000, 2000, 2000, 1, 25, 1500, NULL, '', 0, 0, NULL, '')",
+    '{"status":"RUNNING","name":"봇","statusInfo.currStep":30,"statusInfo.totalTrainSteps":100,'
+    '"statusInfo.trainLoss":"NaN"}',
+)
+
+
+@pytest.fixture
+def first_store(tmp_path: Path) -> Path:
+    """A store as 0.1.0 left it: 70 tasks with three points of history each, an event, a delivery."""
+    path = tmp_path / "watcher.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as tx:
+        migrate.run_alembic(tx, "0001")
+        tx.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        for no in range(1, 71):
+            tx.exec_driver_sql(FIRST_TASK[0], (no, f"task{no:02}", FIRST_TASK[1]))
+            for number in (1, 5, 9):
+                point = (no, number, number * 1000, number * 3, number / 2, f'{{"name":"{no}"}}')
+                tx.exec_driver_sql("INSERT INTO history VALUES (?, ?, ?, 1, ?, 0, ?, ?)", point)
+        tx.exec_driver_sql(
+            "INSERT INTO events VALUES (77, 'task.started', 'info', 1, NULL, 1000, 1000, 'main', 'task01', NULL, "
+            '\'{"from":"WAIT","to":"RUNNING","changes":{},"failure":null,"details":{},"subject":null}\')'
+        )
+        tx.exec_driver_sql(
+            "INSERT INTO deliveries VALUES ('msg_1', 77, 'team', 'q', 'default', 'waiting', 0, 1000, '', 0.0, 0, NULL)"
+        )
+    engine.dispose()
+    path.chmod(0o600)
+    return path
+
+
+def test_a_store_of_the_first_version_is_upgraded_with_all_that_it_knows(first_store: Path, tmp_path: Path) -> None:
+    with opened(tmp_path):
+        pass
+    reader = open_reader(url(tmp_path))
+    tasks = reader.tasks()
+    assert [task.key.id for task in tasks] == [f"task{no:02}" for no in range(1, 71)]
+    assert {json.dumps(dict(task.fields), ensure_ascii=False, separators=(",", ":")) for task in tasks} == {
+        FIRST_TASK[1]
+    }
+    for no in (1, 32, 70):
+        points = reader.history(TaskKey("main", f"task{no:02}"))
+        assert [(p.step, p.loss, dict(p.changes)) for p in points] == [
+            (3, 0.5, {"name": str(no)}), (15, 2.5, {"name": str(no)}), (27, 4.5, {"name": str(no)})
+        ]  # fmt: skip
+    assert [delivery.event.type for delivery in reader.deliveries()] == ["task.started"]
+    reader.close()
+    assert sql(first_store, "PRAGMA integrity_check", "PRAGMA foreign_key_check") == [[("ok",)], []]
+    assert sql(first_store, f"SELECT count(*) FROM history WHERE band = task_no / {schema.BAND}") == [[(210,)]]
+    (copy,) = tmp_path.glob("watcher.db.copy-0001-*")
+    assert sql(copy, "SELECT count(*) FROM history") == [[(210,)]]
+
+
+def test_an_upgraded_store_goes_on_where_the_first_version_stopped(first_store: Path, tmp_path: Path) -> None:
+    key = TaskKey("main", "task33")
+    shown: dict[str, Any] = {"step": 30, "steps": 100, "loss": "NaN", "name": "봇"}
+    looks = [seen(number=10, key=key, **shown), seen(number=11, key=key, **{**shown, "step": 31, "loss": 0.25})]
+    with opened(tmp_path) as store:
+        recorded = [store.database.write_now(record_observations, settled(), [look]) for look in looks]
+    assert [(each.comparisons or {})[key].because for each in recorded] == ["unchanged", "changed"]
+    reader = open_reader(url(tmp_path))
+    assert [point.step for point in reader.history(key)] == [3, 15, 27, 31]
+    reader.close()
 
 
 def test_times_are_kept_as_whole_milliseconds(tmp_path: Path) -> None:

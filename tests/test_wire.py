@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+import random
 from typing import Any
 
 import pytest
 
-from watcher.clova import wire
+from watcher.clova import quick, wire
 from watcher.clova.codes import error_for
 from watcher.clova.text import KEEP, one_line
 from watcher.errors import (
@@ -299,3 +302,107 @@ def test_outside_text_in_a_message_is_one_safe_short_line() -> None:
     line = one_line(f"a\x1b[2J\nb {secret}\u202e" + "x" * 500, Redactor([secret]))
     assert line.startswith("a\ufffd[2J b ***\ufffdxxx")
     assert len(line) == 200
+
+
+# ── a page read in one go means the same as one read value by value ──
+
+SECRET = "nv-secret-0123456789"
+INFO = {
+    "label": None, "dataRows": 1000, "numOfTokens": 2000, "currStep": 7, "totalTrainSteps": 90, "currEpoch": 1,
+    "totalTrainEpochs": 8, "estimatedTime": 60, "trainLoss": 1.5, "sendWeightSuccess": None, "failureReason": None,
+    "message": None, "endDatetime": None,
+}  # fmt: skip
+TASK = {
+    "id": ID, "name": "support-bot", "model": "HCX-003", "method": "LoRA", "taskType": "GENERATION", "trainEpochs": 8,
+    "learningRate": 1e-4, "status": "RUNNING", "statusInfo": INFO, "createdClientType": "API",
+    "createdDate": "2023-08-21T13:07:06+0900", "updatedDate": "2023-08-21T13:08:06+0900",
+}  # fmt: skip
+ODD: list[Any] = [
+    None, "", " ", "7,", "x", "학습 😀", "a\0b", "\ud800", SECRET, f"x {SECRET} y", "true",
+    "WAIT", "SUCCEEDED", "FAILED", "PAUSED", " WAIT ", 0, -1, True, False, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 0.0,
+    7.0, 1e300, -1e308, math.nan, math.inf, -math.inf, [], {}, [None], ["a", "b"], ["a", SECRET], ["a", 1], ["\0"],
+    {"currStep": 9}, [{"currStep": 9}], [{}, {}], [[]], {"a": {"b": SECRET}}, "z" * (KEEP + 1), "z" * 201,
+]  # fmt: skip
+STRAY = ["somethingNew", "currStep", "name", "status", "id", "statusInfo", "label", "k" * 70]
+
+
+def mutate(chance: random.Random, task: dict[str, Any]) -> object:
+    """The task with a few values that aren't as the guide says."""
+    task = copy.deepcopy(task)
+    info = task["statusInfo"]
+    for _ in range(chance.choice([0, 0, 1, 1, 2, 5])):
+        target = info if chance.random() < 0.6 else task
+        key = chance.choice([*target, chance.choice(STRAY)])
+        match chance.randrange(3):
+            case 0:
+                target.pop(key, None)
+            case 1:
+                target[key] = chance.choice(ODD)
+            case _:
+                target[key] = target.pop(key, None)
+    if chance.random() < 0.1 and "statusInfo" in task:
+        task["statusInfo"] = chance.choice([[task["statusInfo"]], None, [], {}, "", [task["statusInfo"]] * 2])
+    return task if chance.random() < 0.98 else chance.choice(ODD)
+
+
+def garble(chance: random.Random, body: bytes) -> bytes:
+    """Sometimes the text itself is odd: white space, escapes, keys that stand twice, a lost byte."""
+    match chance.randrange(12):
+        case 0:
+            return body.replace(b":", b" :", chance.randrange(40))
+        case 1:
+            return body.replace(b'"currStep"', b'"currStep": 3, "currStep"', chance.randrange(4))
+        case 2:
+            return body.replace(b"RUNNING", b"RUNN\\u0049NG", 1)
+        case 3:
+            place = chance.randrange(len(body))
+            return body[:place] + body[place + 1 :]
+        case 4:
+            return body.replace(b'"status"', b'"status": "FAILED", "status"', chance.randrange(3))
+        case _:
+            return body
+
+
+def read(body: bytes, redact: Redactor) -> object:
+    try:
+        page = wire.parse_page(body, 0, redact)
+    except UpstreamError as error:
+        return type(error), error.message
+    return page.broken, [(id_, list(fields.items()), list(map(type, fields.values()))) for id_, fields in page.items]
+
+
+def test_a_page_read_in_one_go_means_the_same_as_one_read_value_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(777)
+    redact = Redactor([SECRET])
+    for _ in range(4000):
+        tasks = [mutate(chance, {**TASK, "id": f"task{n}"}) for n in range(chance.randrange(6))]
+        body = garble(chance, json.dumps({"status": {"code": "20000"}, "result": {"content": tasks}}).encode())
+        at_once = read(body, redact)
+        with monkeypatch.context() as patch:
+            patch.setattr(quick, "read_items", lambda _content, _redact: None)
+            assert at_once == read(body, redact), body
+
+
+def test_a_usual_page_is_read_in_one_go() -> None:
+    tasks = [{**TASK, "id": f"task{n}", "name": "봇"} for n in range(3)]
+    tasks[1] |= {"status": "WAIT", "statusInfo": dict.fromkeys(INFO)}
+    tasks[2] |= {"status": "FAILED", "statusInfo": {**INFO, "label": ["a", "b"], "message": "no", "trainLoss": None}}
+    assert quick.read_items(tasks, NOTHING) is not None
+
+
+@pytest.mark.parametrize("id_", ["", "x" * 201, "a\0", "\ud800", None, ["a"]], ids=repr)
+def test_one_odd_id_on_a_usual_page_harms_no_other(id_: object) -> None:
+    page = wire.parse_page(envelope({"content": [TASK, {**TASK, "id": id_}, {**TASK, "id": "b"}]}), 0, NOTHING)
+    assert ([found for found, _ in page.items], page.broken) == ([ID, "b"], 1)
+
+
+def test_one_odd_text_on_a_usual_page_is_made_storable() -> None:
+    page = wire.parse_page(envelope({"content": [TASK, {**TASK, "id": "b", "name": "\ud800"}]}), 0, NOTHING)
+    assert [fields["name"] for _, fields in page.items] == ["support-bot", "\ufffd"]
+
+
+def test_what_is_remembered_of_layouts_is_bounded() -> None:
+    for number in range(300):
+        body = envelope({"content": [{"id": ID, "status": "WAIT", f"new{number}": 1}]})
+        assert wire.parse_page(body, 0, NOTHING).items == ((ID, {"status": "WAIT"}),)
+    assert len(quick._LAYOUTS) <= 64

@@ -19,7 +19,7 @@ class Meaning(NamedTuple):
     hint: str
 
 
-_NEW_KEY = "issue a new key in CLOVA Studio, replace the account's api_key and restart the watcher"
+_NEW_KEY = "issue a new key in CLOVA Studio and replace the secret (a key from the environment needs a restart)"
 _RIGHTS = "check that the key belongs to this account and may use tuning, and that base_url is the right cloud"
 _OURS = "check base_url; if it is right, report the request id to the makers of watcher"
 _WAITS = "nothing: it is asked again, more slowly"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 _LONGEST = 64
 
 
 def parse_instant(text: object) -> datetime | None:
     """The moment in UTC; None when there is none, or when it can't be read with certainty (no offset, impossible)."""
-    if not isinstance(text, str) or len(text) > _LONGEST:
-        return None
+    return _read(text) if isinstance(text, str) and len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> datetime | None:
+    # The same few dates come again with every sweep.
     try:
         return _in_utc(datetime.fromisoformat(text.strip().upper()))
     except (ValueError, OverflowError):

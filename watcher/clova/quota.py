@@ -1,4 +1,8 @@
-"""The account's share of queries: when the next request may start, over restarts and kill -9 too."""
+"""The account's share of queries: when the next request may start, over restarts and kill -9 too.
+
+Sweeps, discovery, checks and retries of one account all ask the same pacer, and every process the same row of the
+store, so that no minute has more queries than the share.
+"""
 
 from __future__ import annotations
 
@@ -8,86 +12,128 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-WINDOW = 61.2
-"""Seconds over which a minute's queries are spread. Exact spacing over 60 would let one too many into some minute."""
+from watcher.clova.pace import WINDOW, Pace
+from watcher.clova.wire import RateHint
 
 BLOCK = 5.0
 """Seconds of queries that are reserved in the store at a time; a start after a kill waits for so long at most, unless
 the queries are further apart."""
 
-LONGEST_WAIT = 60.0
+SLACK = 0.5
+"""Seconds that a reservation is longer than its queries: writing it takes time, which runs already."""
+
 LONGEST_PAUSE = 900.0
+EARLY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Request numbers from `first` on, `count` of them."""
+    """Request numbers from `first` on, usable after `wait` seconds: another process may have reserved that time."""
 
     first: int
-    count: int
+    wait: float = 0.0
+
+
+Reserve = Callable[[float, int], Awaitable[Reservation]]
 
 
 class Pacer:
     """Hands out request numbers, evenly spaced.
 
-    `reserve(seconds, count)` writes the reservation to the store before the first of its queries is sent. `wait` is how
-    long an earlier process's reservation still holds, in seconds; never more than a minute, whatever the clock says.
+    `reserve(seconds, count)` writes the reservation to the store before the first of its queries is sent. `queries`
+    counts what was handed out, `last_number` is the newest number.
     """
 
     def __init__(
-        self,
-        queries_per_minute: float,
-        reserve: Callable[[float, int], Awaitable[int]],
-        *,
-        wait: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
+        self, queries_per_minute: float, reserve: Reserve, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.spacing = WINDOW / queries_per_minute
-        self._reserve = reserve
-        self._clock = clock
-        self._next = clock() + min(max(wait, 0.0), LONGEST_WAIT)
-        self._reserved_until = -math.inf
-        self._numbers = iter(range(0))
-        self._turn = asyncio.Lock()
         self.queries = 0
         self.last_number = 0
+        self._pace = Pace(queries_per_minute)
+        self._reserve = reserve
+        self._clock = clock
+        self._next = clock()
+        self._reserved_until = -math.inf
+        self._slack = SLACK
+        self._numbers = iter(range(0))
+        self._turn = asyncio.Lock()
+        self._line = asyncio.Lock()
 
-    async def take(self) -> int:
-        """Wait for the next free place and return its request number; callers are served in order."""
-        async with self._turn:
-            await self._until_free()
-            if self._clock() >= self._reserved_until:
-                await self._reserve_block()
-            self._next = max(self._clock(), self._next) + self.spacing
-            self.queries += 1
-            self.last_number = await self._number()
-            return self.last_number
+    @property
+    def spacing(self) -> float:
+        """Seconds from one query to the next, as things are now."""
+        return self._pace.spacing(self._clock())
+
+    @property
+    def rate(self) -> float:
+        """Queries a minute, as things are now."""
+        return round(WINDOW / self.spacing, 2)
+
+    @property
+    def slowed(self) -> bool:
+        """The upstream has made it slower than configured."""
+        return self._pace.slowed(self._clock())
+
+    async def take(self, *, urgent: bool = False) -> int:
+        """Wait for the next free place and return its request number. Callers are served in order, urgent ones before
+        all others but the one whose turn it is."""
+        if urgent:
+            return await self._take()
+        async with self._line:
+            return await self._take()
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long, at most 15 min: the upstream asked for it."""
         self._next = max(self._next, self._clock() + min(max(seconds, 0.0), LONGEST_PAUSE))
 
+    def limited(self, started: float, retry_after: float | None) -> None:
+        """A query sent at `started` (monotonic) was answered with 429: slower from now on, after what was asked for."""
+        self._pace.limited(started, self._clock())
+        self.pause(max(retry_after or 0.0, self.spacing))
+
+    def answered(self, hint: RateHint | None) -> None:
+        """A query was answered; `hint` is what its headers said of the limit."""
+        now = self._clock()
+        self._pace.answered(now)
+        if hint is not None and (pause := self._pace.hint(hint, now, self.queries)):
+            self.pause(pause)
+
+    def share(self, queries_per_minute: float) -> None:
+        """The configured share has changed."""
+        self._pace.share(queries_per_minute)
+
     def ahead(self) -> float:
         """Seconds until the next query may start; 0 or less when it may start now."""
         return self._next - self._clock()
+
+    async def _take(self) -> int:
+        async with self._turn:
+            while True:
+                await self._until_free()
+                number = next(self._numbers, None) if self._covered() else None
+                if number is not None:
+                    break
+                await self._reserve_block()
+            self._next = max(self._clock(), self._next) + self.spacing
+            self.queries += 1
+            self.last_number = number
+            return number
 
     async def _until_free(self) -> None:
         # A pause may be prolonged while we sleep.
         while (delay := self.ahead()) > 0:  # noqa: ASYNC110 - nothing but time ends this wait
             await asyncio.sleep(delay)
 
-    async def _reserve_block(self) -> None:
-        seconds = max(BLOCK, self.spacing)
-        count = math.ceil(seconds / self.spacing) + 1
-        started = self._clock()
-        first = await self._reserve(seconds, count)
-        self._numbers = iter(range(first, first + count))
-        # A query at the block's very end still needs its own spacing inside the reservation.
-        self._reserved_until = started + seconds - self.spacing if seconds > self.spacing else started + 0.0
+    def _covered(self) -> bool:
+        """A query at the block's very end still needs its own spacing inside the reservation."""
+        return self._clock() + self.spacing <= self._reserved_until + EARLY
 
-    async def _number(self) -> int:
-        number = next(self._numbers, None)
-        if number is None:
-            await self._reserve_block()
-            number = next(self._numbers)
-        return number
+    async def _reserve_block(self) -> None:
+        spacing, started = self.spacing, self._clock()
+        count = max(1, int(BLOCK / spacing + EARLY))
+        seconds = count * spacing + self._slack
+        reserved = await self._reserve(seconds, count)
+        self._numbers = iter(range(reserved.first, reserved.first + count))
+        self._next = max(self._next, started + reserved.wait)
+        self._reserved_until = started + reserved.wait + seconds
+        self._slack = max(SLACK, 2 * (self._clock() - started))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select, update
@@ -9,28 +11,45 @@ from sqlalchemy import Connection, insert, select, update
 from watcher.state import schema
 from watcher.state.record import load_account
 
+LONGEST_WAIT = 60.0
 
-def reserve(tx: Connection, account: str, now: datetime, seconds: float, count: int) -> int:
-    """Reserve the account's queries for the next `seconds` before any of them is sent; return the first of `count`
-    request numbers. So a process that is killed leaves behind how long its successor has to wait."""
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Request numbers from `first` on, usable after `wait` seconds and until the wall time `ends`."""
+
+    first: int
+    wait: float
+    ends: datetime
+
+
+def reserve(
+    tx: Connection, account: str, now: datetime, seconds: float, count: int, mine: datetime | None = None
+) -> Reserved:
+    """Reserve the account's queries for `seconds` and `count` request numbers before any of them is used.
+
+    Time that another process has reserved (or the one before this, which was killed) is waited for, at most a minute
+    whatever the clock says; `mine` is the end of this process's own last reservation, which nobody waits for.
+    """
     load_account(tx, account)
-    until = now + timedelta(seconds=seconds)
-    tx.execute(update(schema.accounts).where(schema.accounts.c.name == account).values(reserved_until=until))
+    row = schema.accounts.c.name == account
+    until = tx.execute(select(schema.accounts.c.reserved_until).where(row)).scalar()
+    wait = 0.0 if until is None or until == mine else min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT)
     first = int(get_meta(tx, "request_number") or 0) + 1
     set_meta(tx, "request_number", str(first + count - 1))
-    return first
+    # As the store keeps it: whole milliseconds.
+    ends = now + timedelta(milliseconds=math.ceil((wait + seconds) * 1000))
+    ends -= timedelta(microseconds=ends.microsecond % 1000)
+    tx.execute(update(schema.accounts).where(row).values(reserved_until=ends))
+    return Reserved(first, wait, ends)
 
 
-def release(tx: Connection, account: str, until: datetime) -> None:
-    """At an orderly stop: what was reserved but not used is given back."""
-    tx.execute(update(schema.accounts).where(schema.accounts.c.name == account).values(reserved_until=until))
-
-
-def reserved_for(tx: Connection, account: str, now: datetime) -> float:
-    """Seconds until the reservation that an earlier process left ends; at least 0."""
-    load_account(tx, account)
-    until = tx.execute(select(schema.accounts.c.reserved_until).where(schema.accounts.c.name == account)).scalar()
-    return 0.0 if until is None else max(0.0, (until - now).total_seconds())
+def release(tx: Connection, account: str, mine: datetime | None, until: datetime) -> None:
+    """At an orderly stop: what was reserved by this process but not used is given back."""
+    row = schema.accounts.c.name == account
+    tx.execute(
+        update(schema.accounts).where(row, schema.accounts.c.reserved_until == mine).values(reserved_until=until)
+    )
 
 
 def key_mark(tx: Connection, account: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from watcher.clova.dates import parse_instant
 from watcher.insight.progress import milestone_reached, progress_percent
@@ -49,8 +49,7 @@ class Rules:
     stepped_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What to store (None: nothing) and what to tell, and why."""
 
     because: Because
@@ -96,8 +95,7 @@ def _first_sight(seen: Observation, rules: Rules) -> Change:
     about: dict[str, Any] = {"account": seen.key.account, "task": seen.key.id}
     drafts = [Draft("task.discovered", window, to=status, **about)]
     if status in TERMINAL:
-        updated = parse_instant(fields.get("updatedDate"))
-        notable = rules.listed and updated is not None and seen.time - updated <= RECENT
+        notable = _is_news(fields, seen.time, rules)
         ending: dict[str, Any] = {"notable": notable, "details": {"first_sight": True}, "to": status, **about}
         drafts.append(Draft(_ending_type(status), window, failure=failure_of(fields), **ending))
         if _weights_missing(fields):
@@ -128,7 +126,7 @@ class _Telling:
     details: Mapping[str, Any]
 
     def drafts(self, rules: Rules) -> tuple[Draft, ...]:
-        return (*self._returned(), *self._status(), *self._late_reason(), *self._progress(rules), *self._weights())
+        return (*self._returned(), *self._status(), *self._late_facts(rules), *self._progress(rules), *self._weights())
 
     def _draft(self, type_: str, *, failure: Failure | None = None, notable: bool | None = None, **more: Any) -> Draft:
         return Draft(
@@ -173,13 +171,17 @@ class _Telling:
         old, new = parse_instant(self.stored.fields.get(END)), parse_instant(self.fields.get(END))
         return old is not None and new is not None and old != new
 
-    def _late_reason(self) -> list[Draft]:
-        """A FAILED that was told without its reason gets the reason in one follow-up."""
+    def _late_facts(self, rules: Rules) -> list[Draft]:
+        """A FAILED that was told without its reason or message gets what comes later in one follow-up."""
         stored = self.stored
         told = stored.status == FAILED == self.fields["status"] and stored.ending and not stored.amended
-        if not told or self.fresh or stored.fields.get(REASON) or not self.fields.get(REASON) or self._ended_again():
+        late = any(self.fields.get(name) and not stored.fields.get(name) for name in (REASON, MESSAGE))
+        if not told or not late or self.fresh or self._ended_again():
             return []
-        return [self._draft("task.failed", failure=failure_of(self.fields), amends=stored.ending)]
+        # As loud as the event that it amends: a first look at old failures wakes nobody, nor do their reasons.
+        at_first_sight = stored.ended == stored.first_seen
+        notable = _is_news(stored.fields, stored.first_seen, rules) if at_first_sight else None
+        return [self._draft("task.failed", failure=failure_of(self.fields), notable=notable, amends=stored.ending)]
 
     def _progress(self, rules: Rules) -> list[Draft]:
         reached = milestone_reached(self.fields, rules.milestones)
@@ -278,6 +280,12 @@ def _moving_type(before: str, after: str, fresh: bool) -> str:
     if not {before, after} <= KNOWN_STATUSES:
         return "task.status_changed"
     return "task.requeued" if after == WAIT else "task.started"
+
+
+def _is_news(fields: Fields, first_seen: datetime, rules: Rules) -> bool:
+    """Whether an end that the first look at a task shows is worth telling."""
+    updated = parse_instant(fields.get("updatedDate"))
+    return rules.listed and updated is not None and first_seen - updated <= RECENT
 
 
 def _ending_type(status: str) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from watcher.models import Event, Fields, TaskKey
 from watcher.notifier.audience import listeners, routes
 from watcher.notifier.route import hearers
+from watcher.scheduler.adoption import Adoption
 from watcher.settings import Settings
 from watcher.state.database import Database
 from watcher.state.record import Recorded, Settled
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Ledger:
-    """`settled` makes the moment's facts for a transaction; `wake` hears the names of channels that got a delivery;
+    """`settled` makes the facts that a transaction needs; it is called inside it, so that events are routed by the
+    newest configuration, whenever the work was asked for. `wake` hears the names of channels that got a delivery;
     `heard` are told each event after its commit."""
 
     database: Database
@@ -37,7 +39,7 @@ class Ledger:
         self, work: Callable[Concatenate[Connection, Settled, P], Recorded], *args: P.args, **kwargs: P.kwargs
     ) -> Recorded:
         """Run work that returns what it recorded; wake and tell once it is committed."""
-        recorded = await self.database.write(work, self.settled(), *args, **kwargs)
+        recorded = await self.database.write(self._settling(work), *args, **kwargs)
         self.tell(recorded)
         return recorded
 
@@ -45,9 +47,17 @@ class Ledger:
         self, work: Callable[Concatenate[Connection, Settled, P], tuple[R, Recorded]], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """The same for work that returns something else beside it."""
-        result, recorded = await self.database.write(work, self.settled(), *args, **kwargs)
+        result, recorded = await self.database.write(self._settling(work), *args, **kwargs)
         self.tell(recorded)
         return result
+
+    def _settling(
+        self, work: Callable[Concatenate[Connection, Settled, P], R]
+    ) -> Callable[Concatenate[Connection, P], R]:
+        def settled_work(tx: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return work(tx, self.settled(), *args, **kwargs)
+
+        return settled_work
 
     def tell(self, recorded: Recorded) -> None:
         for channel in recorded.channels:
@@ -58,22 +68,45 @@ class Ledger:
                 hear(event)
 
 
-def settling(
-    settings: Settings, *, uptime: Callable[[], float], stepped_at: Callable[[], int]
-) -> Callable[[], Settled]:
-    """What of the configuration the store's transactions depend on, with the moment's facts added at each call."""
-    audience, rules = listeners(settings), routes(settings)
-    tasks = {task.key: task for task in settings.tasks}
+class _View:
+    """What of one configuration the store's transactions depend on."""
 
-    def subject(key: TaskKey, fields: Fields) -> Mapping[str, Any]:
-        task = tasks.get(key)
-        return task_json(key, fields, task.name if task else None, task.labels if task else {})
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.audience, self.rules = listeners(settings), routes(settings)
+        self.tasks = {task.key: task for task in settings.tasks}
+        self.adoption = Adoption(settings.discover)
+
+    def hearers(self, event: Event) -> Mapping[str, str]:
+        return hearers(event, self.audience, self.rules)
+
+    def subject(self, key: TaskKey, fields: Fields) -> Mapping[str, Any]:
+        task = self.tasks.get(key)
+        labels = task.labels if task is not None else self.adoption.labels(key, fields)
+        return task_json(key, fields, task.name if task else None, labels)
+
+
+def settling(
+    current: Callable[[], Settings],
+    *,
+    uptime: Callable[[], float],
+    stepped_at: Callable[[], int],
+    watches: Callable[[TaskKey], bool] = lambda _key: True,
+) -> Callable[[], Settled]:
+    """Makes the facts of the moment for a transaction: from the settings that are in force then. `watches` tells
+    whether a task is watched, listed or adopted."""
+    view: _View | None = None
 
     def settled() -> Settled:
+        nonlocal view
+        settings = current()
+        if view is None or settings is not view.settings:
+            view = _View(settings)
         return Settled(
-            hearers=lambda event: hearers(event, audience, rules),
-            subject=subject,
-            listed=tasks.__contains__,
+            hearers=view.hearers,
+            subject=view.subject,
+            listed=view.tasks.__contains__,
+            watched=lambda key, _fields: watches(key),
             milestones=settings.rules.progress,
             patience=settings.rules.unreachable_after,
             stepped_at=stepped_at(),

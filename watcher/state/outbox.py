@@ -181,14 +181,8 @@ def take_over(tx: Connection, settled: Settled, channels: Iterable[str], now: da
     A delivery that has seen three processes die in its tries is parked and told. The backlog of a channel that left
     the configuration is parked; it goes on when the name returns.
     """
-    known = list(channels)
     poisoned = _recover_sending(tx, now)
-    unfinished = and_(_deliveries.state.in_(("waiting", "held")), _deliveries.channel.not_in(known))
-    # While it is parked, `born` holds its age: that time doesn't count towards giving up.
-    age = settled.uptime - _deliveries.born
-    tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED, born=age))
-    back = and_(_deliveries.state == "parked", _deliveries.reason == CHANNEL_REMOVED, _deliveries.channel.in_(known))
-    tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now, born=age))
+    park_and_return(tx, settled, channels, now)
     alive, last = load_alive(tx), tx.execute(select(func.max(_deliveries.next_at)).where(WAITING)).scalar()
     set_back = (alive is not None and alive > now) or (last is not None and last > now + LONGEST_WAIT)
     if set_back:
@@ -201,6 +195,19 @@ def take_over(tx: Connection, settled: Settled, channels: Iterable[str], now: da
         save_channel(tx, health)
         drafts += told
     return _told(tx, drafts, settled)
+
+
+def park_and_return(tx: Connection, settled: Settled, channels: Iterable[str], now: datetime) -> Recorded:
+    """Park the backlog of channels that aren't in the configuration; what was parked so goes on when its channel is
+    back."""
+    known = list(channels)
+    unfinished = and_(_deliveries.state.in_(("waiting", "held")), _deliveries.channel.not_in(known))
+    # While it is parked, `born` holds its age: that time doesn't count towards giving up.
+    age = settled.uptime - _deliveries.born
+    tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED, born=age))
+    back = and_(_deliveries.state == "parked", _deliveries.reason == CHANNEL_REMOVED, _deliveries.channel.in_(known))
+    tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now, born=age))
+    return Recorded()
 
 
 def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:

@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from watcher.errors import UpstreamError
-from watcher.events import EVENT_TYPES
-from watcher.models import Draft, Event, Fields, Observation, Snapshot, TaskKey
+from watcher.models import Draft, Event, Observation, Snapshot, TaskKey, Window
 from watcher.state import schema
+from watcher.state.bulk import HISTORY, LATER, MOVED, SEEN, load_rows, write_rows
 from watcher.state.diff import Change, Rules, compare, still_missing
 from watcher.state.health import AccountHealth, ChannelHealth, Poll, after_poll
 from watcher.state.rows import (
     BOOKKEEPING,
+    TaskRow,
     account_from,
     account_row,
     channel_from,
     channel_row,
     dumps,
-    event_row,
+    fields_of,
+    milliseconds,
     snapshot_from,
+    snapshot_of,
     snapshot_row,
 )
+from watcher.state.steps import Step, step
+from watcher.state.telling import Recorded as Recorded
+from watcher.state.telling import Settled as Settled
+from watcher.state.telling import append_events as append_events
+from watcher.state.telling import channels_of
 
 IN_COLUMNS = {"statusInfo.currStep", "statusInfo.currEpoch", "statusInfo.trainLoss", "updatedDate"}
 """Fields that the history keeps in columns, or that say nothing by themselves."""
-
+ESTIMATED = "statusInfo.estimatedTime"
 
 Unchanged = tuple[TaskKey, int, datetime]
 """A task that was seen as stored, by which request, and when."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a transaction needs to know of the configuration and the moment.
-
-    `hearers` gives the channels of an event, each with the rule that says so; `subject` a task's shape for readers;
-    `listed` whether a task stands in the configuration. `uptime` in seconds.
-    """
-
-    hearers: Callable[[Event], Mapping[str, str]]
-    subject: Callable[[TaskKey, Fields], Mapping[str, Any]]
-    listed: Callable[[TaskKey], bool]
-    milestones: tuple[int, ...]
-    patience: float
-    stepped_at: int
-    uptime: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What one transaction wrote: its events in order, the channels to wake, and each task's comparison."""
-
-    events: tuple[Event, ...] = ()
-    channels: frozenset[str] = frozenset()
-    comparisons: Mapping[TaskKey, Change] | None = None
 
 
 def record_observations(
@@ -68,18 +48,83 @@ def record_observations(
 ) -> Recorded:
     """Compare each observation with the stored snapshot and write what follows from it.
 
-    `unchanged`: when the same tasks were last seen as stored, so that the windows are as narrow as they can be.
+    `unchanged`: when the same tasks were last seen as stored, so that the windows are as narrow as they can be. It is
+    written only with what changes; `save_seen` writes it by itself. Tasks that aren't watched any more are passed over.
     """
-    save_seen(tx, unchanged)
+    looks = [look for look in seen if settled.watched(look.key, look.fields)]
+    later = _latest(unchanged)
     comparisons: dict[TaskKey, Change] = {}
     events: list[Event] = []
-    for observation in seen:
-        stored = load_snapshot(tx, observation.key)
-        rules = Rules(settled.milestones, settled.listed(observation.key), settled.stepped_at)
-        change = compare(stored, observation, rules)
-        comparisons[observation.key] = change
-        events += _write_change(tx, observation, change, settled)
-    return Recorded(tuple(events), _channels(events, settled), comparisons)
+    for page in _each_once(looks):
+        events += _record_page(tx, settled, page, later, comparisons)
+    return Recorded(tuple(events), channels_of(events, settled), comparisons)
+
+
+def _record_page(
+    tx: Connection,
+    settled: Settled,
+    page: Sequence[Observation],
+    later: Mapping[TaskKey, tuple[int, datetime]],
+    comparisons: dict[TaskKey, Change],
+) -> list[Event]:
+    rows = load_rows(tx, [look.key for look in page])
+    events: list[Event] = []
+    still: list[TaskRow] = []
+    moved: list[TaskRow] = []
+    points: list[TaskRow] = []
+    for look in page:
+        row, since = rows.get(look.key), later.get(look.key)
+        quick = None if row is None else step(row, look, settled.milestones, since[0] if since else 0)
+        if row is None or quick is None:
+            change, new = _look_closely(tx, settled, look, row, since)
+            events += new
+        else:
+            change, at = quick.change, milliseconds(look.time)
+            if change.changes:
+                moved.append((look.number, at, at, True, *quick.now, row[0]))
+                points.append(_point(row, look.number, at, quick))
+            else:
+                still.append((look.number, at, row[0]))
+        comparisons[look.key] = change
+    write_rows(tx, SEEN, still)
+    write_rows(tx, MOVED, moved)
+    write_rows(tx, HISTORY, points)
+    return events
+
+
+def _point(row: TaskRow, number: int, at: int, look: Step) -> TaskRow:
+    done, epoch, loss, _, estimated = look.now
+    rest = None if estimated == look.before[-1] else dumps({ESTIMATED: estimated})
+    return row[0] // schema.BAND, number, row[0], at, row[8], done, epoch, loss, rest
+
+
+def _look_closely(
+    tx: Connection, settled: Settled, look: Observation, row: TaskRow | None, later: tuple[int, datetime] | None
+) -> tuple[Change, list[Event]]:
+    stored = None if row is None else snapshot_of(row, fields_of(row))
+    if stored is not None and later is not None and later[0] > stored.number:
+        stored = replace(stored, number=later[0], seen=later[1])
+    rules = Rules(settled.milestones, settled.listed(look.key), settled.stepped_at)
+    change = compare(stored, look, rules)
+    return change, _write_change(tx, look, change, settled)
+
+
+def _latest(unchanged: Iterable[Unchanged]) -> dict[TaskKey, tuple[int, datetime]]:
+    return {key: (number, time) for key, number, time in sorted(unchanged, key=lambda entry: entry[1])}
+
+
+def _each_once(looks: Sequence[Observation]) -> Iterator[Sequence[Observation]]:
+    """In parts in which no task stands twice: a second look is compared with what the first one made of it."""
+    if len({look.key for look in looks}) == len(looks):
+        yield looks
+        return
+    part: dict[TaskKey, Observation] = {}
+    for look in looks:
+        if look.key in part:
+            yield list(part.values())
+            part = {}
+        part[look.key] = look
+    yield list(part.values())
 
 
 def record_missing(
@@ -95,14 +140,26 @@ def record_missing(
 ) -> Recorded:
     """GET `number` said that the task isn't there; see `diff.still_missing`. An unknown task stays unknown."""
     stored = load_snapshot(tx, key)
-    if stored is None or number <= stored.number:
+    if stored is None or number <= stored.number or not settled.watched(key, stored.fields):
         return Recorded()
     change = still_missing(stored, time, reason, confirmed=confirmed, at_once=at_once)
     if change.snapshot is None:
         return Recorded(comparisons={key: change})
     _save_snapshot(tx, change.snapshot)
     events = append_events(tx, change.drafts, settled, settled.subject(key, change.snapshot.fields))
-    return Recorded(tuple(events), _channels(events, settled), {key: change})
+    return Recorded(tuple(events), channels_of(events, settled), {key: change})
+
+
+def record_unknown(
+    tx: Connection, settled: Settled, key: TaskKey, time: datetime, near: Sequence[str], reason: str
+) -> Recorded:
+    """A listed id isn't known to its account: told once per task. `near`: ids or names like it; `reason` is
+    "not_found" or "no_ownership"."""
+    if not settled.listed(key) or tx.execute(_TOLD, {"account": key.account, "task": key.id}).first():
+        return Recorded()
+    details = {"near": list(near), "reason": reason}
+    draft = Draft("task.unknown", Window(None, time), account=key.account, task=key.id, details=details)
+    return record_drafts(tx, settled, [draft])
 
 
 def record_poll(
@@ -124,30 +181,13 @@ def record_poll(
         drafts = tuple(replace(draft, details={**draft.details, "hint": error.hint}) for draft in drafts)
     tx.execute(update(schema.accounts).where(schema.accounts.c.name == account).values(**account_row(after)))
     events = append_events(tx, drafts, settled)
-    return after, Recorded(tuple(events), _channels(events, settled))
+    return after, Recorded(tuple(events), channels_of(events, settled))
 
 
 def record_drafts(tx: Connection, settled: Settled, drafts: Iterable[Draft]) -> Recorded:
     """Events that follow from no observation: the watcher's own start, a gap, a rejected configuration."""
     events = append_events(tx, drafts, settled)
-    return Recorded(tuple(events), _channels(events, settled))
-
-
-def append_events(
-    tx: Connection, drafts: Iterable[Draft], settled: Settled, subject: Mapping[str, Any] | None = None
-) -> list[Event]:
-    """Give the drafts their ids and write them with one delivery per channel that should hear of it.
-
-    Ids are microseconds since the epoch or one more than the largest stored, whichever is more: they grow in commit
-    order whatever the clock says, since SQLite's write lock is held.
-    """
-    events: list[Event] = []
-    for draft in drafts:
-        event = _event(draft, _next_id(tx, events), subject)
-        tx.execute(insert(schema.events).values(committed=_now(), **event_row(event)))
-        _enqueue(tx, event, settled)
-        events.append(event)
-    return events
+    return Recorded(tuple(events), channels_of(events, settled))
 
 
 def load_snapshot(tx: Connection, key: TaskKey) -> Snapshot | None:
@@ -179,31 +219,25 @@ def save_channel(tx: Connection, health: ChannelHealth) -> None:
 
 def save_seen(tx: Connection, seen: Iterable[Unchanged], answered: Iterable[tuple[str, datetime]] = ()) -> None:
     """Store when tasks were last seen unchanged, and when accounts last gave a good answer."""
-    rows = [{"k_account": key.account, "k_id": key.id, "n": number, "t": time} for key, number, time in seen]
-    if rows:
-        tx.execute(_SEEN, rows)
+    rows = [(number, milliseconds(time), key.account, key.id, number) for key, number, time in seen]
+    write_rows(tx, LATER, rows)
     for name, moment in answered:
         tx.execute(update(schema.accounts).where(schema.accounts.c.name == name).values(last_good=moment))
 
 
 # Made once: building a statement costs as much as running it.
+_TOLD = select(schema.events.c.id).where(
+    schema.events.c.account == bindparam("account"),
+    schema.events.c.task == bindparam("task"),
+    schema.events.c.type == "task.unknown",
+)
 _ONE_TASK = select(schema.tasks).where(
     schema.tasks.c.account == bindparam("account"), schema.tasks.c.id == bindparam("id")
 )
-_SEEN = (
-    update(schema.tasks)
-    .where(
-        schema.tasks.c.account == bindparam("k_account"),
-        schema.tasks.c.id == bindparam("k_id"),
-        schema.tasks.c.number < bindparam("n"),
-    )
-    .values(number=bindparam("n"), seen=bindparam("t"))
-)
-
 _UPDATE_TASK = (
     update(schema.tasks)
     .where(schema.tasks.c.account == bindparam("k_account"), schema.tasks.c.id == bindparam("k_id"))
-    .values({name: bindparam(name) for name in ("fields", *BOOKKEEPING)})
+    .values({name: bindparam(name) for name in ("fields", "moved", *BOOKKEEPING)})
     .returning(schema.tasks.c.no)
 )
 _INSERT_TASK = insert(schema.tasks).returning(schema.tasks.c.no)
@@ -213,7 +247,7 @@ _INSERT_HISTORY = insert(schema.history)
 def _write_change(tx: Connection, seen: Observation, change: Change, settled: Settled) -> list[Event]:
     if change.snapshot is None:
         return []
-    subject = settled.subject(seen.key, change.snapshot.fields)
+    subject = settled.subject(seen.key, change.snapshot.fields) if change.drafts else None
     events = append_events(tx, change.drafts, settled, subject)
     ending = [e.id for e in events if e.type in ("task.succeeded", "task.failed") and "amends" not in e.details]
     snapshot = replace(change.snapshot, ending=ending[-1]) if ending else change.snapshot
@@ -240,6 +274,7 @@ def _write_history(
         # NaN and infinity are facts of a training; a column of numbers can't hold them everywhere.
         rest["statusInfo.trainLoss"] = loss
     values = {
+        "band": task_no // schema.BAND,
         "task_no": task_no,
         "number": seen.number,
         "time": seen.time,
@@ -256,59 +291,8 @@ def _number(value: Any) -> int | float | None:
     return value if isinstance(value, int | float) else None
 
 
-def _event(draft: Draft, number: int, subject: Mapping[str, Any] | None) -> Event:
-    kind = EVENT_TYPES[draft.type]
-    return Event(
-        id=str(number),
-        type=draft.type,
-        severity=kind.severity,
-        notable=kind.notable if draft.notable is None else draft.notable,
-        window=draft.window,
-        account=draft.account,
-        task=draft.task,
-        channel=draft.channel,
-        from_=draft.from_,
-        to=draft.to,
-        changes=draft.changes,
-        failure=draft.failure,
-        details=draft.details,
-        subject=subject,
-    )
-
-
-def _next_id(tx: Connection, made: list[Event]) -> int:
-    largest = int(made[-1].id) if made else tx.execute(select(func.max(schema.events.c.id))).scalar() or 0
-    return max(time.time_ns() // 1000, largest + 1)
-
-
-def _enqueue(tx: Connection, event: Event, settled: Settled) -> None:
-    rows = [
-        {
-            "id": f"msg_{uuid.uuid4().hex}",
-            "event_id": int(event.id),
-            "channel": channel,
-            "queue": event.queue,
-            "because": because,
-            "state": "waiting",
-            "next_at": _now(),
-            "born": settled.uptime,
-        }
-        for channel, because in settled.hearers(event).items()
-    ]
-    if rows:
-        tx.execute(insert(schema.deliveries), rows)
-
-
-def _channels(events: Iterable[Event], settled: Settled) -> frozenset[str]:
-    return frozenset(name for event in events for name in settled.hearers(event))
-
-
 def _reason(error: UpstreamError | None) -> str:
     if error is None:
         return ""
     codes = ", ".join(part for part in (str(error.status or ""), error.code) if part)
     return error.message if not codes or codes in error.message else f"{error.message} ({codes})"
-
-
-def _now() -> datetime:
-    return datetime.now(tz=schema.EPOCH.tzinfo)

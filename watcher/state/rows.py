@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, cast
 
 from sqlalchemy import Row, RowMapping
 
-from watcher.models import Delivery, Event, Failure, Snapshot, TaskKey, Window
+from watcher.models import Delivery, Event, Failure, Fields, Snapshot, TaskKey, Window
 from watcher.state.health import AccountHealth, ChannelHealth
+from watcher.state.schema import EPOCH, MILLISECOND
 
 BOOKKEEPING = (
     "number", "first_seen", "seen", "changed", "life", "milestone", "status_since", "ended", "ending",
     "amended", "weights_told", "missing_since", "gone",
 )  # fmt: skip
+MOVING = {
+    "statusInfo.currStep": "step",
+    "statusInfo.currEpoch": "epoch",
+    "statusInfo.trainLoss": "loss",
+    "updatedDate": "updated",
+    "statusInfo.estimatedTime": "estimated",
+}
+"""Fields that change while a task does nothing but go on, each with the column that has it where `moved`."""
+
 _ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason")
 _CHANNEL = ("failures", "failing_since", "failing", "reason", "given_up", "given_up_reason", "gave_up_told")
 
@@ -22,15 +35,76 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+TASK_COLUMNS = ("no", "account", "id", "fields", *BOOKKEEPING, "moved", *MOVING.values())
+TaskRow = tuple[Any, ...]
+"""A row of tasks as the database has it: TASK_COLUMNS, times in milliseconds."""
+
+
 def snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
+    """The row with all of its fields in `fields`."""
     row = {name: getattr(snapshot, name) for name in BOOKKEEPING}
-    return {"account": snapshot.key.account, "id": snapshot.key.id, "fields": dumps(dict(snapshot.fields)), **row}
+    about = {"account": snapshot.key.account, "id": snapshot.key.id, "fields": dumps(dict(snapshot.fields))}
+    return {**about, **row, "moved": False}
 
 
 def snapshot_from(row: Row[Any]) -> Snapshot:
     values = row._mapping
     key = TaskKey(values["account"], values["id"])
-    return Snapshot(key=key, fields=json.loads(values["fields"]), **{name: values[name] for name in BOOKKEEPING})
+    return Snapshot(key=key, fields=_fields_in(values), **{name: values[name] for name in BOOKKEEPING})
+
+
+def fields_of(row: TaskRow) -> dict[str, Any]:
+    """All fields of the row, what moves included."""
+    return _fields_in(dict(zip(TASK_COLUMNS, row, strict=True)))
+
+
+def _fields_in(values: Mapping[Any, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(values["fields"])
+    if values["moved"]:
+        fields |= {name: values[column] for name, column in MOVING.items() if name in fields}
+    return fields
+
+
+def snapshot_of(
+    row: TaskRow, fields: Fields, key: TaskKey | None = None, number: int = 0, seen: datetime | None = None,
+    changed: datetime | None = None,
+) -> Snapshot:  # fmt: skip
+    """The row with these fields; a later look and the time of a change may go before what the row says."""
+    made: Any = _Unfrozen()
+    (
+        _, account, id_, _, made.number, first_seen, seen_before, changed_before, made.life, made.milestone,
+        status_since, ended, made.ending, amended, weights_told, missing_since, made.gone, *_,
+    ) = row  # fmt: skip
+    made.key, made.fields = key or TaskKey(account, id_), fields
+    made.first_seen, made.status_since = moment(first_seen), status_since and moment(status_since)
+    made.seen, made.changed = seen or moment(seen_before), changed or moment(changed_before)
+    made.ended, made.missing_since = ended and moment(ended), missing_since and moment(missing_since)
+    made.amended, made.weights_told = bool(amended), bool(weights_told)
+    if number:
+        made.number = number
+    made.__class__ = Snapshot
+    return cast(Snapshot, made)
+
+
+class _Unfrozen(Snapshot):
+    """A snapshot in the making: the constructor of a frozen class takes five times as long."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+
+    def __init__(self) -> None:
+        pass
+
+
+@lru_cache(maxsize=4096)
+def moment(milliseconds: int) -> datetime:
+    return EPOCH + milliseconds * MILLISECOND
+
+
+@lru_cache(maxsize=4096)
+def milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // MILLISECOND
 
 
 def event_row(event: Event) -> dict[str, Any]:
