@@ -363,7 +363,7 @@ def test_whatever_the_wall_clock_does_it_goes_on_watching_and_telling(stage: Sta
         stage.hook.behave(status=503)
         stage.upstream.set(OTHER, status="RUNNING" if turn % 2 else "WAIT")
         until(lambda: stage.hook.got(task=OTHER, accepted=False)[-1].status == 503, "a message waits for its next try")
-        stage.upstream.control(fault={"kind": "http_503", "task": TASK})  # so that its next look is beyond the jump
+        stage.upstream.control(fault={"kind": "http_503"})  # so that its next look is beyond the jump
         asked = len(stage.upstream.log())
         until(lambda asked=asked: _outcomes(stage, "http_503", asked), "a poll failed")
         clock.write_text(f"{sign}{seconds}")

@@ -19,6 +19,7 @@ from watcher.errors import KeyRejected
 from watcher.models import TaskKey
 from watcher.redact import Redactor
 from watcher.scheduler import sweep as module
+from watcher.scheduler import watched
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.clock import Clock, Wake
 from watcher.scheduler.sweep import Sweeper
@@ -115,7 +116,7 @@ async def test_the_first_change_after_unchanged_answers_has_a_narrow_window(play
 async def test_what_couldnt_be_written_isnt_believed_and_is_seen_again(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STALLED_PAUSE", 0.0)
+    monkeypatch.setattr(watched, "STALLED_PAUSE", 0.0)
     async with play(tasks()) as sim, watching(sim, tmp_path, TASK) as watch:
         await watch.look()
         sim.set_task(TASK, status="FAILED")
@@ -131,7 +132,7 @@ async def test_what_couldnt_be_written_isnt_believed_and_is_seen_again(
 async def test_a_store_that_stalls_drops_the_digest_so_that_the_old_answer_is_compared_again(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STALLED_PAUSE", 0.0)
+    monkeypatch.setattr(watched, "STALLED_PAUSE", 0.0)
     async with play(tasks()) as sim, watching(sim, tmp_path, TASK) as watch:
         await watch.look()
         sim.set_task(TASK, name="renamed")
@@ -145,7 +146,7 @@ async def test_a_store_that_stalls_drops_the_digest_so_that_the_old_answer_is_co
 async def test_a_stalled_store_ends_no_loop_whatever_the_upstream_answers(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(module, "STALLED_PAUSE", 0.0)
+    monkeypatch.setattr(watched, "STALLED_PAUSE", 0.0)
     async with play(tasks()) as sim, watching(sim, tmp_path, TASK) as watch:
         await watch.look()
         sim.fault(kind)
@@ -157,7 +158,7 @@ async def test_a_stalled_store_ends_no_loop_whatever_the_upstream_answers(
 async def test_a_stalled_store_ends_no_loop_of_an_idle_account_either(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(module, "STALLED_PAUSE", 0.0)
+    monkeypatch.setattr(watched, "STALLED_PAUSE", 0.0)
     async with play(tasks()) as sim, watching(sim, tmp_path) as watch:
         sim.fault(kind)
         set_read_only(watch.database, True)
@@ -249,14 +250,14 @@ async def test_hostile_values_are_stored_and_invent_no_change(play: Play, tmp_pa
 
 
 async def test_gone_needs_two_404s_a_minute_apart_and_no_list_that_shows_the_task(play: Play, tmp_path: Path) -> None:
-    async with play(tasks(TASK, "other")) as sim, watching(sim, tmp_path, TASK, "other") as watch:
-        await watch.look()
+    async with play(tasks(TASK, "other")) as sim, watching(sim, tmp_path, TASK, "other", lists=True) as watch:
+        await watch.settle()
         sim.delete(TASK)
-        await watch.look()
-        await watch.look()
+        await watch.settle()
+        await watch.settle()
         assert watch.told() == []
         await watch.a_minute_passes(TASK)
-        await watch.look()
+        await watch.settle()
         assert watch.told() == ["task.gone"]
         assert watch.reader.events()[-1].details["reason"] == "not_found"
         assert "?page=0&size=100" in watch.asked()
@@ -264,18 +265,18 @@ async def test_gone_needs_two_404s_a_minute_apart_and_no_list_that_shows_the_tas
 
 async def test_gone_is_told_once_over_a_restart_and_its_return_is_told(play: Play, tmp_path: Path) -> None:
     async with play(tasks(TASK, "other")) as sim:
-        async with watching(sim, tmp_path, TASK, "other") as watch:
-            await watch.look()
+        async with watching(sim, tmp_path, TASK, "other", lists=True) as watch:
+            await watch.settle()
             sim.delete(TASK)
-            await watch.look()
-        async with watching(sim, tmp_path, TASK, "other") as watch:
+            await watch.settle()
+        async with watching(sim, tmp_path, TASK, "other", lists=True) as watch:
             await watch.a_minute_passes(TASK)
-            await watch.look()
-            await watch.look()
+            await watch.settle()
+            await watch.settle()
             assert watch.told() == ["task.gone"]
         sim.create({"id": TASK, "timeline": RUNNING})
-        async with watching(sim, tmp_path, TASK, "other") as watch:
-            await watch.look()
+        async with watching(sim, tmp_path, TASK, "other", lists=True) as watch:
+            await watch.settle()
             assert watch.told()[1] == "task.returned"
 
 
@@ -315,16 +316,19 @@ async def test_no_task_is_gone_while_all_gets_of_the_account_answer_so(play: Pla
 
 
 async def test_a_list_that_cant_be_had_leaves_the_doubt(play: Play, tmp_path: Path) -> None:
-    async with play(tasks(TASK, "other")) as sim, watching(sim, tmp_path, TASK, "other") as watch:
-        await watch.look()
+    async with play(tasks(TASK, "other")) as sim, watching(sim, tmp_path, TASK, "other", lists=True) as watch:
+        await watch.settle()
         sim.delete(TASK)
         sim.fault("http_503", on="list")
         for _ in range(3):
-            await watch.look()
+            await watch.settle()
             await watch.a_minute_passes(TASK)
         assert watch.told() == []
         sim.clear_faults()
-        await watch.look()
+        watch.sweeper.watched.pages.answered(0)  # its rest is over
+        for _ in range(3):
+            await watch.settle()
+            await watch.a_minute_passes(TASK)
         assert watch.told() == ["task.gone"]
 
 
@@ -343,13 +347,13 @@ async def test_seen_again_between_two_404s_the_minute_begins_anew(play: Play, tm
 
 
 async def test_a_gone_task_is_looked_for_every_fifteen_minutes(play: Play, tmp_path: Path) -> None:
-    async with play(tasks(TASK, "other")) as sim, watching(sim, tmp_path, TASK, "other") as watch:
-        await watch.look()
+    async with play(tasks(TASK, "other")) as sim, watching(sim, tmp_path, TASK, "other", lists=True) as watch:
+        await watch.settle()
         sim.delete(TASK)
-        await watch.look()
+        await watch.settle()
         await watch.a_minute_passes(TASK)
-        await watch.look()
-        planned = watch.sweeper.next_look(TaskKey("main", TASK))
+        await watch.settle()
+        planned = watch.planned()
         assert planned is not None
         assert 800 < planned <= 900
 
@@ -390,7 +394,7 @@ async def test_a_listed_task_that_its_account_never_knew_makes_no_event_and_is_r
         sim.fault(kind, task=TASK)
         report = await watch.look()
         assert (list(report.unknown), report.failed, watch.told()) == ([TaskKey("main", TASK)], 0, [])
-        planned = watch.sweeper.next_look(TaskKey("main", TASK))
+        planned = watch.planned()
         assert planned is not None
         assert planned > 800
 
@@ -464,7 +468,7 @@ async def test_two_refusals_at_once_are_one(play: Play, tmp_path: Path) -> None:
 async def test_a_refused_key_isnt_tried_on_every_other_task(play: Play, tmp_path: Path) -> None:
     ids = [f"t{n}" for n in range(6)]
     async with play(tasks(*ids)) as sim, watching(sim, tmp_path, *ids) as watch:
-        watch.sweeper._pacer.spacing = 0.15  # slower than answers come
+        watch.sweeper.watched.pacer.share(400)  # slower than answers come
         sim.fault("unauthorized")
         report = await watch.look()
         assert isinstance(report.error, KeyRejected)
@@ -476,11 +480,11 @@ async def test_while_a_key_is_refused_only_slow_probes_are_sent_one_query_each(p
         await watch.look()
         sim.fault("unauthorized")
         await watch.look()
-        delays = [watch.sweeper._delay()]
+        delays = [_delay(watch)]
         watch.uptime = 10.0
         queries = len(sim.log)
         await watch.look()
-        delays.append(watch.sweeper._delay())
+        delays.append(_delay(watch))
         assert delays == [10.0, 300.0]
         assert len(sim.log) == queries + 1
 
@@ -506,7 +510,7 @@ async def test_an_account_is_unreachable_after_three_failures_in_five_minutes(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     async with play(tasks()) as sim, watching(sim, tmp_path, TASK) as watch:
-        monkeypatch.setattr(watch.sweeper._pacer, "pause", lambda _seconds: None)  # no waiting in a test
+        monkeypatch.setattr(watch.sweeper.watched.pacer, "limited", lambda *_: None)  # no waiting in a test
         await watch.look()
         sim.fault(kind)
         for watch.uptime in (0.0, 150.0, 299.0):
@@ -538,10 +542,10 @@ async def test_failed_polls_are_planned_further_and_further_apart_and_soon_after
         planned = []
         for _ in range(5):
             await watch.look()
-            planned.append(round(watch.sweeper.next_look(TaskKey("main", TASK)) or 0))
+            planned.append(round(watch.planned() or 0))
         sim.clear_faults()
         await watch.look()
-        planned.append(round(watch.sweeper.next_look(TaskKey("main", TASK)) or 0))
+        planned.append(round(watch.planned() or 0))
         assert planned[:5] == [60, 120, 240, 300, 300]
         assert 28 <= planned[5] <= 30
 
@@ -550,7 +554,7 @@ async def test_an_account_without_tasks_that_are_due_is_asked_for_one_list_item(
     async with play(tasks()) as sim, watching(sim, tmp_path) as watch:
         await watch.sweeper.sweep()
         assert watch.asked() == ["?page=0&size=1"]
-        assert watch.sweeper._delay() == 300.0
+        assert _delay(watch) == 300.0
 
 
 async def test_a_settled_task_is_never_asked_for_again(play: Play, tmp_path: Path) -> None:
@@ -560,9 +564,10 @@ async def test_a_settled_task_is_never_asked_for_again(play: Play, tmp_path: Pat
         tracked = watch.sweeper.tracked[TaskKey("main", TASK)]
         assert tracked.ended_at is not None
         tracked.ended_at -= 600
-        await watch.look()
-        await watch.look()
-        assert watch.asked() == [f"/{TASK}", "?page=0&size=1", "?page=0&size=1"]
+        watch.sweeper.watched.due.plan(tracked.key, 0.0)
+        for _ in range(3):
+            await watch.sweeper.sweep()
+        assert watch.asked() == [f"/{TASK}", f"/{TASK}", "?page=0&size=1", "?page=0&size=1"]
 
 
 # ── the loop ──
@@ -577,7 +582,7 @@ class Hasty(Clock):
 
 async def swept(sim: Simulator, watch: Watch, clock: Clock) -> None:
     """The loop runs until it has asked a dozen times."""
-    watch.sweeper._goals = Goals(0.06, 0.06, 600.0)
+    watch.sweeper.watched.goals = Goals(0.06, 0.06, 600.0)
     loops = [asyncio.create_task(loop) for loop in (clock.run(), watch.sweeper.run())]
     async with asyncio.timeout(5):
         while len(sim.log) < 12:  # noqa: ASYNC110 - the upstream's log has nothing to wait for
@@ -597,13 +602,13 @@ async def test_an_alarm_that_rings_a_moment_early_costs_no_query(play: Play, tmp
 async def test_a_busy_machine_wakes_no_sweep_before_its_task_is_due(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = Sweeper._delay
+    really = Sweeper.next_sweep
 
     def preempted(sweeper: Sweeper) -> float:
         time.sleep(0.01)
         return really(sweeper)
 
-    monkeypatch.setattr(Sweeper, "_delay", preempted)
+    monkeypatch.setattr(Sweeper, "next_sweep", preempted)
     clock = Clock()
     async with play(tasks()) as sim, watching(sim, tmp_path, TASK, clock=clock) as watch:
         await swept(sim, watch, clock)
@@ -654,10 +659,16 @@ async def _one_sweep(base_url: str, folder: Path, *ids: str, key: str) -> None:
     settings = settings_for(base_url, *ids, folder=folder, key=key)
     with open_store(url(folder)) as store:
         core = await build_core(settings, store.database, {}, Redactor([key]))
-        core.pacers["main"]._next = 0.0  # what the first core reserved isn't the matter here
-        core.sweepers["main"].plan_all()
-        await core.sweepers["main"].sweep()
+        sweeper = core.sweepers["main"]
+        sweeper.watched.pages.failed(times=1_000_000)  # each task by itself
+        sweeper.plan_all()
+        await sweeper.sweep()
+        await core.release_quota()  # what this core reserved isn't the matter here
         await core.aclose()
+
+
+def _delay(watch: Watch) -> float:
+    return round(watch.sweeper.next_sweep() - time.monotonic())
 
 
 def _told(reader: Reader) -> list[str]:

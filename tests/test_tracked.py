@@ -38,31 +38,46 @@ def heap(clock: Hand) -> DueHeap:
 
 def test_nothing_is_due_before_its_time(heap: DueHeap, clock: Hand) -> None:
     heap.plan(A, 5.0)
-    assert heap.pop_due(10) == []
+    assert list(heap.pop_due()) == []
     clock.now += 5.0
-    assert heap.pop_due(10) == [A]
+    assert list(heap.pop_due()) == [A]
 
 
 def test_the_longest_overdue_comes_first_and_equals_in_the_order_of_their_planning(heap: DueHeap, clock: Hand) -> None:
     for key, delay in ((C, 2.0), (A, 1.0), (B, 1.0)):
         heap.plan(key, delay)
     clock.now += 9
-    assert heap.pop_due(10) == [A, B, C]
+    assert list(heap.pop_due()) == [A, B, C]
 
 
-def test_no_more_are_taken_than_asked_for_and_the_rest_stays(heap: DueHeap) -> None:
-    for key in (A, B, C):
-        heap.plan(key, 0.0)
-    assert heap.pop_due(2) == [A, B]
-    assert heap.pop_due(2) == [C]
+def test_what_there_was_no_time_for_is_due_since_when_it_was(heap: DueHeap, clock: Hand) -> None:
+    heap.plan(A, 0.0)
+    heap.plan(B, 1.0)
+    clock.now += 2
+    due = heap.pop_due()
+    assert due == {A: clock.now - 2, B: clock.now - 1}
+    heap.put_back(due)
+    assert heap.late(1.5) == {A: 2.0}
+    assert list(heap.pop_due()) == [A, B]
+
+
+def test_tasks_planned_together_are_due_together_but_for_those_planned_otherwise_since(
+    heap: DueHeap, clock: Hand
+) -> None:
+    heap.plan_together((A, B, C), 5.0)
+    heap.plan(B, 9.0)
+    heap.forget(C)
+    clock.now += 5
+    assert list(heap.pop_due()) == [A]
+    assert heap.next_due() == clock.now + 4
 
 
 def test_a_task_stands_in_it_once_however_often_it_is_planned(heap: DueHeap, clock: Hand) -> None:
     for delay in (1.0, 50.0, 2.0, 2.0):
         heap.plan(A, delay)
     clock.now += 100
-    assert heap.pop_due(10) == [A]
-    assert heap.pop_due(10) == []
+    assert list(heap.pop_due()) == [A]
+    assert list(heap.pop_due()) == []
 
 
 def test_a_new_plan_replaces_the_old_one_earlier_and_later(heap: DueHeap, clock: Hand) -> None:
@@ -78,7 +93,7 @@ def test_a_forgotten_task_is_never_due(heap: DueHeap, clock: Hand) -> None:
     heap.forget(A)
     heap.forget(B)
     clock.now += 9
-    assert (heap.pop_due(10), heap.next_due(), heap.planned(A)) == ([], None, None)
+    assert (heap.pop_due(), heap.next_due(), heap.planned(A)) == ({}, None, None)
 
 
 def test_a_forgotten_task_can_be_planned_again_at_the_same_moment(heap: DueHeap, clock: Hand) -> None:
@@ -86,7 +101,7 @@ def test_a_forgotten_task_can_be_planned_again_at_the_same_moment(heap: DueHeap,
     heap.forget(A)
     heap.plan(A, 1.0)
     clock.now += 9
-    assert (heap.pop_due(10), heap.pop_due(10)) == ([A], [])
+    assert (list(heap.pop_due()), list(heap.pop_due())) == ([A], [])
 
 
 def test_the_heap_agrees_with_a_plain_dictionary_over_many_random_steps(heap: DueHeap, clock: Hand) -> None:
@@ -103,7 +118,7 @@ def test_the_heap_agrees_with_a_plain_dictionary_over_many_random_steps(heap: Du
             plain.pop(key, None)
         else:
             clock.now += chance.choice((0.0, 1.0))
-            due = set(heap.pop_due(99))
+            due = set(heap.pop_due())
             assert due == {key for key, when in plain.items() if when <= clock.now}
             for key in due:
                 del plain[key]

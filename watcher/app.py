@@ -6,18 +6,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import structlog
 
 from watcher import __version__
 from watcher.clova import Client, make_ssl_context
+from watcher.clova.quota import Pacer
 from watcher.engine.core import Core, build_core
 from watcher.engine.embedded import Daemon
-from watcher.errors import ConfigError, Problem, WatcherError
+from watcher.engine.share import StoredShare
+from watcher.errors import ConfigError, Problem, StoreError, WatcherError
 from watcher.i18n import translator
+from watcher.log import configure
 from watcher.models import Event
 from watcher.notifier.channels import Channel, build_channel
 from watcher.notifier.render import render
@@ -30,11 +33,13 @@ from watcher.preflight import (
     unknown_line,
 )
 from watcher.redact import Redactor
+from watcher.scheduler.adoption import Adoption
 from watcher.scheduler.census import Census
 from watcher.scheduler.sweep import Report
 from watcher.settings import Settings
+from watcher.settings.watch import ConfigWatch
 from watcher.state.outbox import failures_since
-from watcher.state.store import Store, open_store
+from watcher.state.store import Store, open_beside, open_store
 from watcher.watchdog import Watchdog
 
 log = structlog.get_logger()
@@ -42,8 +47,11 @@ log = structlog.get_logger()
 Say = Callable[[str], None]
 
 
-async def run(settings: Settings, say: Say, redactor: Redactor | None = None) -> int:
-    """The daemon: preflight lines go to `say`, then it watches until SIGTERM or SIGINT. Returns the exit code."""
+async def run(settings: Settings, say: Say, redactor: Redactor | None = None, watch: ConfigWatch | None = None) -> int:
+    """The daemon: preflight lines go to `say`, then it watches until SIGTERM or SIGINT. Returns the exit code.
+
+    `watch` looks at what `settings` were loaded from; without it nothing is reloaded.
+    """
     stopping = _stop_on_signals()
     redactor = redactor or Redactor(settings.secret_values())
     channels = await build_channels(settings, redactor)
@@ -53,6 +61,8 @@ async def run(settings: Settings, say: Say, redactor: Redactor | None = None) ->
         core = await build_core(settings, store.database, channels, redactor)
         first_round = FirstRound(say)
         daemon = Daemon(core, watchdog=watchdog, stopping=stopping, touch=store.lock.touch, on_sweep=first_round.heard)
+        if watch is not None:
+            _reload_on_hangup(daemon, watch, settings, redactor)
         log.info(
             "watcher.running", version=__version__, tasks=len(settings.tasks), channels=len(channels), port=daemon.port
         )
@@ -86,7 +96,7 @@ async def preflight(settings: Settings, say: Say, redactor: Redactor | None = No
     for name in settings.accounts:
         async with _census(settings, name, redactor) as census:
             wanted = [key for key in settings.task_keys() if key.account == name]
-            wells.append(await look_at_account(name, wanted, census, say))
+            wells.append(await look_at_account(name, wanted, census, say, Adoption(settings.discover)))
     wells.append(await probe_channels(channels, say))
     for channel in channels.values():
         await channel.aclose()
@@ -157,10 +167,26 @@ async def _census(settings: Settings, name: str, redactor: Redactor) -> AsyncIte
     account = settings.accounts[name]
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
     client = Client(account, redactor=redactor, proxy=proxy, ssl_context=make_ssl_context(settings.ca_file))
+    with _shared_quota(settings, name) as pacer:
+        try:
+            yield Census(client, pacer)
+        finally:
+            await client.aclose()
+
+
+@contextmanager
+def _shared_quota(settings: Settings, name: str) -> Iterator[Pacer]:
+    """The account's budget as the store keeps it, which a daemon beside us shares; its own where there is no store."""
+    rate = settings.accounts[name].queries_per_minute
     try:
-        yield Census(client, pacer_without_store(account.queries_per_minute))
+        database = open_beside(settings.store.get_secret_value())
+    except StoreError:
+        yield pacer_without_store(rate)
+        return
+    try:
+        yield Pacer(rate, StoredShare(database, name))
     finally:
-        await client.aclose()
+        database.close()
 
 
 def _say_store(store: Store) -> None:
@@ -173,12 +199,22 @@ def _stop_on_signals() -> asyncio.Event:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _say_no_reload)
+    # Until there is something that can be reloaded, a SIGHUP mustn't end the process.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     return stopping
 
 
-def _say_no_reload() -> None:
-    log.warning("watcher.reload_not_yet", hint="restart the watcher to apply a changed configuration; nothing is lost")
+def _reload_on_hangup(daemon: Daemon, watch: ConfigWatch, settings: Settings, redactor: Redactor) -> None:
+    watch.applied(settings)
+
+    async def build(changed: Settings) -> dict[str, Channel]:
+        return await build_channels(changed, redactor)
+
+    def in_force(changed: Settings) -> None:
+        configure(changed.log.level, changed.log.format, redactor)
+
+    reloader = daemon.reload_with(watch, build, in_force)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
 
 
 def leave(code: int) -> None:

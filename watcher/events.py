@@ -1,7 +1,8 @@
 """The table of event types: the one place where a type gets its severity and whether it is notable.
 
 How to add a type: add its row here, make it in `state/diff.py` (tasks) or `state/health.py` (the rest), give it words
-in `notifier/render.py`, and a sample in `notifier/samples.py`. `tests/test_events.py` tells what was forgotten.
+in `notifier/wording.py`, a sample in `notifier/samples.py` and a row in `docs/events.md`. `tests/test_render.py` and
+`tests/test_docs.py` tell what was forgotten.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "task.weights_missing": EventType("failure", True),
     "task.gone": EventType("warning", True),
     "task.returned": EventType("info", True),
+    "task.unknown": EventType("warning", True),
     "account.rejected": EventType("failure", True),
     "account.unreachable": EventType("warning", True),
     "account.recovered": EventType("info", True),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
-from watcher.clova.quota import Pacer
+from watcher.clova.quota import Pacer, Reservation
 from watcher.errors import NotOwned, UpstreamError, WatcherError
-from watcher.models import TaskKey
+from watcher.models import TERMINAL, Fields, TaskKey
 from watcher.notifier.channels import Channel
 from watcher.notifier.text import clean
+from watcher.scheduler.adoption import Adoption
 from watcher.scheduler.census import Census
-from watcher.scheduler.sweep import Report, Sweeper
+from watcher.scheduler.report import Report
+from watcher.scheduler.sweep import Sweeper
 
 Say = Callable[[str], None]
 
@@ -45,6 +48,7 @@ class FirstRound:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._told: set[str] = set()
+        self._said: set[TaskKey] = set()
         self._unknown: dict[str, dict[TaskKey, UpstreamError]] = {}
         self._waiting: set[asyncio.Task[None]] = set()
 
@@ -52,8 +56,8 @@ class FirstRound:
         """After each sweep; says an account's line once, when its first round is over or has failed."""
         self._unknown.setdefault(sweeper.name, {}).update(report.unknown)
         if sweeper.name in self._told:
-            return
-        if report.error is not None and not report.asked - report.failed:
+            self._say_unknown_soon(sweeper)
+        elif report.error is not None and not report.asked - report.failed:
             self._told.add(sweeper.name)
             self._say(trouble_line(f"account {sweeper.name}", report.error))
         elif sweeper.caught_up():
@@ -63,17 +67,19 @@ class FirstRound:
     def _say_account(self, sweeper: Sweeper) -> None:
         seen = sum(tracked.status is not None for tracked in sweeper.tracked.values())
         self._say(account_line(sweeper.name, visible=seen, wanted=len(sweeper.tracked)))
-        unknown = self._unknown.pop(sweeper.name, {})
-        if unknown:
-            telling = asyncio.create_task(self._say_unknown(sweeper.census, unknown))
+        self._say_unknown_soon(sweeper)
+
+    def _say_unknown_soon(self, sweeper: Sweeper) -> None:
+        known, unknown = self._said, self._unknown.pop(sweeper.name, {})
+        news = {key: error for key, error in unknown.items() if key not in known}
+        known.update(news)
+        if news:
+            telling = asyncio.create_task(self._say_unknown(sweeper, news))
             self._waiting.add(telling)
             telling.add_done_callback(self._waiting.discard)
 
-    async def _say_unknown(self, census: Census, unknown: dict[TaskKey, UpstreamError]) -> None:
-        try:
-            known = await census.ids()
-        except UpstreamError:
-            known = []
+    async def _say_unknown(self, sweeper: Sweeper, unknown: dict[TaskKey, UpstreamError]) -> None:
+        known = await sweeper.known_ids()
         for key, error in unknown.items():
             self._say(unknown_line(key, known, error))
 
@@ -95,23 +101,37 @@ async def _probe(channel: Channel) -> tuple[str, bool]:
     return _line(GOOD, what, "reachable" if channel.kind != "console" else "this terminal"), True
 
 
-async def look_at_account(name: str, wanted: list[TaskKey], census: Census, say: Say) -> bool:
-    """For `check --online`, without a store: which of the account's tasks its list shows."""
+async def look_at_account(
+    name: str, wanted: list[TaskKey], census: Census, say: Say, adoption: Adoption | None = None
+) -> bool:
+    """For `check --online`, without a store: which of the account's tasks its list shows, and what `adoption` adds."""
+    adoption = adoption if adoption is not None and adoption.discovers(name) else None
+    listed: Mapping[str, Fields]
     try:
-        known = await census.all_ids()
+        listed = dict(await census.all_items()) if adoption else {id_: {} for id_ in await census.all_ids()}
     except UpstreamError as error:
         say(trouble_line(f"account {name}", error))
         return False
-    missing = [key for key in wanted if key.id not in known]
-    say(account_line(name, visible=len(wanted) - len(missing), wanted=len(wanted)))
+    missing = [key for key in wanted if key.id not in listed]
+    total = len(wanted) if wanted or not adoption else len(listed)
+    adopted = _adopted(name, wanted, listed, adoption) if adoption else ""
+    say(account_line(name, visible=total - len(missing), wanted=total) + adopted)
     for key in missing:
-        say(unknown_line(key, known))
+        say(unknown_line(key, list(listed)))
     return not missing
 
 
-async def unpaced(_seconds: float, count: int) -> int:
+def _adopted(name: str, wanted: list[TaskKey], listed: Mapping[str, Fields], adoption: Adoption) -> str:
+    now, known = datetime.now(UTC), {key.id for key in wanted}
+    others = [(TaskKey(name, id_), fields) for id_, fields in listed.items() if id_ not in known]
+    found = [fields for key, fields in others if adoption.adopts(key, fields, now)]
+    unfinished = sum(fields.get("status") not in TERMINAL for fields in found)
+    return f", discover adopts {len(found)}{' more' if wanted else ''} ({unfinished} unfinished)"
+
+
+async def unpaced(_seconds: float, _count: int) -> Reservation:
     """A reservation without a store: for commands that ask a few questions and end."""
-    return count
+    return Reservation(1)
 
 
 def pacer_without_store(queries_per_minute: float) -> Pacer:

@@ -79,7 +79,7 @@ class Filled:
     def __init__(self, database: Database) -> None:
         self.database = database
         settings = load_settings(secrets=False)
-        self.settled = settling(settings, uptime=lambda: 1000.0, stepped_at=lambda: 0)
+        self.settled = settling(lambda: settings, uptime=lambda: 1000.0, stepped_at=lambda: 0)
         self._number = 0
 
     def see(self, task: str, status: str, *, account: str = "main", **info: Any) -> Recorded:

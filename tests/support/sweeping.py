@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,14 +22,16 @@ from tests.support.builders import prepare, url
 from tests.support.upstream import KEY as API_KEY
 from tests.support.upstream import PLAIN
 from watcher.clova import Client, make_ssl_context
-from watcher.clova.quota import Pacer
+from watcher.clova.quota import Pacer, Reservation, Reserve
 from watcher.models import Snapshot, TaskKey
 from watcher.redact import Redactor
+from watcher.scheduler.adoption import Adoption
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.clock import Clock
 from watcher.scheduler.standing import Standing
 from watcher.scheduler.sweep import Report, Sweeper
 from watcher.scheduler.tracked import tracked_from
+from watcher.scheduler.watched import Watched
 from watcher.settings import Account, Poll, Settings, Task
 from watcher.simulator import Simulator, serve
 from watcher.simulator.scenario import parse_scenario
@@ -106,6 +109,17 @@ class Watch:
         self.sweeper.plan_all()
         return await self.sweeper.sweep()
 
+    async def settle(self) -> None:
+        """Every task is due; sweep until none is any more."""
+        self.sweeper.plan_all()
+        async with asyncio.timeout(20):
+            while self.sweeper.next_sweep() <= time.monotonic():
+                await self.sweeper.sweep()
+
+    def planned(self, id_: str = "czf9fbky") -> float | None:
+        """Seconds until the task is due."""
+        return self.sweeper.watched.due.planned(TaskKey("main", id_))
+
     def told(self) -> list[str]:
         """Every event so far but the baseline's."""
         return [event.type for event in self.reader.events() if event.type != "task.discovered"]
@@ -123,6 +137,8 @@ class Watch:
             tracked = self.sweeper.tracked[TaskKey("main", id_)]
             if tracked.missing_at is not None:
                 tracked.missing_at -= 60.0
+        for page in self.sweeper.watched.pages.seen.values():
+            page.at -= 60.0
         await self.database.write(_age_missing)
 
 
@@ -135,23 +151,34 @@ def _age_missing(tx: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def watching(
-    sim: Simulator, folder: Path, *ids: str, key: str = API_KEY, clock: Clock | None = None
+    sim: Simulator,
+    folder: Path,
+    *ids: str,
+    key: str = API_KEY,
+    clock: Clock | None = None,
+    lists: bool = False,
+    **more: Any,
 ) -> AsyncIterator[Watch]:
-    """Opens the store in `folder` (an earlier one goes on) and watches the tasks; nothing is asked yet."""
+    """Opens the store in `folder` (an earlier one goes on) and watches the tasks; nothing is asked yet. `lists`: tasks
+    may share a list page, otherwise each is asked for by itself."""
     beats: list[int] = []
-    settings = settings_for(sim.base_url, *ids, folder=folder, key=key)
+    settings = settings_for(sim.base_url, *ids, folder=folder, key=key, **more)
     prepare(folder)
     client = Client(settings.accounts["main"], redactor=Redactor([key]), ssl_context=trust())
     clock = clock or Clock()
     with open_store(url(folder), beat=lambda: beats.append(1)) as store:
         reader = open_reader(url(folder))
-        settled = settling(settings, uptime=lambda: watch.uptime, stepped_at=lambda: 0)
+        settled = settling(lambda: settings, uptime=lambda: watch.uptime, stepped_at=lambda: 0)
         first = max((task.number for task in reader.tasks()), default=0) + 1
         goals = Goals(settings.poll.interval, settings.poll.wait_interval, settings.poll.settle)
         health = next(iter(reader.accounts()), AccountHealth("main"))
         pacer, ledger = Pacer(6000, numbers_from(first)), Ledger(store.database, settled)
         tracked = tracked_from(settings.task_keys(), reader.tasks())
-        sweeper = Sweeper("main", client, pacer, ledger, clock, goals, tracked, Standing("main", ledger, pacer, health))
+        standing = Standing("main", ledger, pacer, health)
+        watched = Watched("main", client, pacer, ledger, goals, tracked, standing, Adoption(settings.discover))
+        if not lists:
+            watched.pages.failed(times=1_000_000)
+        sweeper = Sweeper(watched, clock)
         watch = Watch(sim, sweeper, store.database, reader, beats=beats)
         try:
             yield watch
@@ -160,12 +187,12 @@ async def watching(
             await client.aclose()
 
 
-def numbers_from(first: int) -> Callable[[float, int], Awaitable[int]]:
+def numbers_from(first: int) -> Reserve:
     """Reserves request numbers without the store, so that a test can count what else is written."""
 
-    async def reserve(_seconds: float, count: int) -> int:
+    async def reserve(_seconds: float, count: int) -> Reservation:
         nonlocal first
         first += count
-        return first - count
+        return Reservation(first - count)
 
     return reserve

@@ -113,8 +113,14 @@ def _read(settings: Settings) -> Iterator[str]:
     from watcher.notifier.channels import channel_kind
 
     yield f"read {', '.join(settings.sources)}"
-    accounts = ", ".join(sorted({task.account for task in settings.tasks}))
-    yield f"{_count(len(settings.tasks), 'task')} of {accounts}"
+    if settings.tasks:
+        accounts = ", ".join(sorted({task.account for task in settings.tasks}))
+        yield f"{_count(len(settings.tasks), 'task')} of {accounts}"
+    if settings.discover:
+        accounts = ", ".join(dict.fromkeys(rule.account or "all accounts" for rule in settings.discover))
+        yield f"{_count(len(settings.discover), 'discover rule')}: adopts tasks of {accounts}"
+    if settings.groups:
+        yield f"{_count(len(settings.groups), 'group')}: {', '.join(group.name for group in settings.groups)}"
     channels = ", ".join(f"{name} ({channel_kind(channel)})" for name, channel in settings.channels.items())
     yield f"{_count(len(settings.channels), 'channel')}{': ' if channels else ''}{channels}"
 
@@ -123,18 +129,39 @@ def _warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.channels:
         yield "no channel: nobody hears anything", 'write channels: {team: "https://..."}, or console: "console://"'
         return
+    from dataclasses import replace
+
     from watcher.notifier import audience
     from watcher.notifier.route import hearers
 
     listeners, rules = audience.listeners(settings), audience.routes(settings)
     known = _known(settings)
+    # Names and models of what will be adopted aren't known yet, so routes that ask for some may hear it.
+    loosely = tuple(replace(rule, tasks=(), models=()) for rule in rules)
     for type_ in ENDINGS:
+        unheard = [
+            f"discover[{number}]"
+            for number, task in enumerate(_examples(settings))
+            if not hearers(_sample(type_, task), listeners, loosely)
+        ]
+        if unheard:
+            yield (
+                f"no channel hears {type_} of what {_names(unheard)} adopts",
+                f"add {type_} to a channel's events, or to a route that asks for the rule's labels",
+            )
         silent = [key.id for key in settings.task_keys() if not hearers(_sample(type_, known[key]), listeners, rules)]
         if silent:
             yield (
                 f"no channel hears {type_} of {_names(silent)}",
                 f"add {type_} to a channel's events or to a route; watcher routes {silent[0]} {type_} explains",
             )
+
+
+def _examples(settings: Settings) -> Iterator[Known]:
+    """For each `discover` rule a task as it might adopt it."""
+    for rule in settings.discover:
+        account = rule.account or next(iter(settings.accounts))
+        yield Known(TaskKey(account, "adopted"), None, None, adopted=True, labels=rule.labels)
 
 
 async def _build_channels(settings: Settings, redactor: Redactor) -> None:

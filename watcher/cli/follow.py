@@ -8,13 +8,14 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.cli.printing import Row, rich_table, say
 from watcher.cli.reading import load, reading, utc_now
-from watcher.cli.status import Overview, look, summary, table
+from watcher.cli.status import Overview, look, recent, summary, table
 from watcher.errors import StoreStalled
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def _store(arguments: Namespace) -> Iterator[Source]:
         def again() -> Overview:
             nonlocal last
             try:
-                last = look(settings, reader, utc_now())
+                last = recent(look(settings, reader, now := utc_now()), now)
             except StoreStalled as error:
-                last = Overview(last.tasks, (error.message,), last.unknown)
+                last = replace(last, notes=(error.message,))
             return last
 
         yield Source(again, lambda: EVERY)
@@ -104,7 +105,8 @@ def _screen(seen: Overview, now: datetime, width: int) -> RenderableType:
     from watcher.notifier.text import clean
 
     notes = [Text(clean(f"⚠ {note}"), "yellow") for note in seen.notes]
-    return Group(*notes, Text(summary(seen.tasks), "dim"), rich_table(*table(seen, now), width))
+    more = [Text(clean(line), "dim") for line in seen.more]
+    return Group(*notes, Text(summary(seen.tasks), "dim"), rich_table(*table(seen, now), width), *more)
 
 
 class _Lines:

@@ -20,7 +20,7 @@ UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 GAP = 2
 NARROW = 12
-ELASTIC = frozenset({"NAME", "REASON", "CHANGED", "BECAUSE OF", "MODEL"})
+ELASTIC = frozenset({"NAME", "REASON", "CHANGED", "BECAUSE", "BECAUSE OF", "MODEL"})
 """Columns that may become as narrow as NARROW and go on in the next line."""
 
 LEAST_FIRST = ("EPOCH", "NEXT TRY", "TRIES", "LOSS", "STEP", "SEEN", "EVENT", "CHANNEL", "MODEL", "NAME", "REASON")

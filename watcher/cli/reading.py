@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,18 @@ def reading(settings: Settings) -> Iterator[Reader]:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A task as configuration and store know it together; at least one of them does."""
+    """A task as configuration and store know it together; at least one of them does.
+
+    `task` is how `tasks` lists it; `adopted`: a `discover` rule keeps it; `labels` and `group` are what the
+    configuration gives it.
+    """
 
     key: TaskKey
     task: Task | None
     snapshot: Snapshot | None
+    adopted: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
 
     @property
     def name(self) -> str:
@@ -57,20 +64,55 @@ class Known:
             return self.task.name
         return str((self.snapshot.fields.get("name") if self.snapshot else None) or self.key.id)
 
+    @property
+    def watched(self) -> bool:
+        """Whether the configuration asks for it."""
+        return self.task is not None or self.adopted
+
     def json(self) -> dict[str, Any]:
         """The task as `data.task` of a webhook shows it."""
         from watcher.views import task_json
 
         fields = self.snapshot.fields if self.snapshot else {}
-        return task_json(self.key, fields, self.task.name if self.task else None, self.task.labels if self.task else {})
+        return task_json(self.key, fields, self.task.name if self.task else None, self.labels)
 
 
 def known_tasks(settings: Settings, stored: Iterable[Snapshot]) -> dict[TaskKey, Known]:
     """Every listed task in the order of the configuration, then what else the store has."""
     snapshots = {snapshot.key: snapshot for snapshot in stored}
     listed = {task.key: task for task in settings.tasks}
-    keys = dict.fromkeys([*listed, *snapshots])
-    return {key: Known(key, listed.get(key), snapshots.get(key)) for key in keys}
+    adopted, grouped = _adopter(settings), _grouper(settings)
+    known: dict[TaskKey, Known] = {}
+    for key in dict.fromkeys([*listed, *snapshots]):
+        task, snapshot = listed.get(key), snapshots.get(key)
+        labels = adopted(snapshot) if task is None and snapshot is not None else None
+        each = Known(key, task, snapshot, labels is not None, task.labels if task else labels or {})
+        group = grouped(each.name)
+        known[key] = each if group is None else replace(each, group=group)
+    return known
+
+
+def _adopter(settings: Settings) -> Callable[[Snapshot], Mapping[str, str] | None]:
+    """Gives the labels of a task that a `discover` rule keeps, None for all others."""
+    if not settings.discover:
+        return lambda _snapshot: None
+    from watcher.scheduler.adoption import Adoption
+
+    adoption = Adoption(settings.discover)
+
+    def labels(snapshot: Snapshot) -> Mapping[str, str] | None:
+        kept = snapshot.key.account in settings.accounts and adoption.keeps(snapshot.key, snapshot.fields)
+        return adoption.labels(snapshot.key, snapshot.fields) if kept else None
+
+    return labels
+
+
+def _grouper(settings: Settings) -> Callable[[str], str | None]:
+    if not settings.groups:
+        return lambda _name: None
+    from watcher.groups import Groups
+
+    return Groups(settings.groups).of
 
 
 def find_task(text: str, known: Iterable[TaskKey]) -> TaskKey:

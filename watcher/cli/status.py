@@ -5,20 +5,23 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from watcher.cli import why
 from watcher.cli.options import json_option
-from watcher.cli.printing import Cell, Row, ago, number, part_of, print_json, print_table, say
+from watcher.cli.printing import Cell, Row, ago, number, part_of, print_json, print_table, say, span
 from watcher.cli.reading import Known, known_tasks, load, reading, silence, utc_now
-from watcher.models import FAILED, RUNNING, SUCCEEDED, WAIT
+from watcher.models import FAILED, RUNNING, SUCCEEDED, TERMINAL, WAIT, Snapshot
 
 if TYPE_CHECKING:
     from watcher.settings import Settings
     from watcher.state.health import AccountHealth
     from watcher.state.reader import Reader
 
+DAY = timedelta(days=1)
 HEADERS = ("STATE", "TASK", "NAME", "PROGRESS", "STEP", "EPOCH", "LOSS", "SEEN")
 LOOKS = {
     RUNNING: ("▶ training", "cyan"),
@@ -40,9 +43,15 @@ class Overview:
     """The tasks, as `ACCOUNT/TASK`, that their account doesn't know."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with accounts, by their names."""
+    more: tuple[str, ...] = ()
+    """Sentences for below the table: the groups, and what it leaves out."""
 
 
 def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="adopted tasks too that ended more than a day ago")
+    parser.add_argument(
+        "--why", action="store_true", help="when each task is asked about next, by which query, and why"
+    )
     json_option(parser)
 
 
@@ -51,31 +60,79 @@ def status(arguments: Namespace) -> int:
     now = utc_now()
     with reading(settings) as reader:
         seen = look(settings, reader, now)
+        plan = why.ask_daemon(settings) if arguments.why else None
+        unanswered = why.unanswered(settings, silence(reader.alive(), now)) if arguments.why and not plan else ""
     if arguments.json:
-        print_json(map(task_item, seen.tasks))
-        return 0
-    for note in seen.notes:
+        return _print_json(seen, plan, asked=arguments.why)
+    if not arguments.all:
+        seen = recent(seen, now)
+    for note in filter(None, (*seen.notes, unanswered)):
         say(f"⚠ {note}")
     say(summary(seen.tasks))
-    print_table(*table(seen, now))
+    print_table(*(table(seen, now) if plan is None else _why_table(seen, plan, now)))
+    for line in (*seen.more, *(why.account_lines(plan, now) if plan else ())):
+        say(line)
     return 0
 
 
 def look(settings: Settings, reader: Reader, now: datetime) -> Overview:
-    """Everything that status and follow show."""
+    """Everything that is known; `recent` leaves out what nobody waits for any more."""
     known = known_tasks(settings, reader.tasks()).values()
     alive = reader.alive()
+    silent = silence(alive, now)
     troubles = {account.name: said for account in reader.accounts() if (said := trouble(account))}
-    notes = (silence(alive, now), *troubles.values())
+    late = () if alive is None or silent else lateness(settings, alive.health)
     unknown = alive.health.get("unknown") or () if alive else ()
     shown = tuple(sorted(known, key=rank))
-    return Overview(shown, tuple(filter(None, notes)), frozenset(map(str, unknown)), troubles)
+    notes = tuple(filter(None, (silent, *troubles.values(), *late)))
+    return Overview(shown, notes, frozenset(map(str, unknown)), troubles, tuple(group_lines(settings, shown)))
+
+
+def recent(seen: Overview, now: datetime) -> Overview:
+    """Without the tasks that nobody listed and that ended, or left, more than a day ago."""
+    kept = tuple(task for task in seen.tasks if _is_recent(task, now))
+    rest = len(seen.tasks) - len(kept)
+    if not rest:
+        return seen
+    verb = "isn't" if rest == 1 else "aren't"
+    line = f"{rest} more ended over a day ago or {verb} watched any more: watcher status --all"
+    return replace(seen, tasks=kept, more=(*seen.more, line))
+
+
+def lateness(settings: Settings, health: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each account whose budget doesn't suffice, as the daemon tells it."""
+    late = health.get("late")
+    for name, said in late.items() if isinstance(late, Mapping) else ():
+        count, oldest = (said.get("tasks"), said.get("stalest")) if isinstance(said, Mapping) else (None, None)
+        if not isinstance(count, int) or count <= 0:
+            continue
+        tasks = "1 task is" if count == 1 else f"{count} tasks are"
+        age = f", the oldest {span(oldest)} ago" if isinstance(oldest, int | float) else ""
+        yield f"account {name}: {tasks} looked at later than wanted{age}{_why_late(settings, name, said.get('why'))}"
+
+
+def _why_late(settings: Settings, name: str, reason: object) -> str:
+    if reason == "slowed":
+        return ": CLOVA Studio has asked for a slower pace"
+    account = settings.accounts.get(name) if reason == "quota" else None
+    return f": {account.queries_per_minute:g} queries a minute don't suffice" if account else ""
+
+
+def group_lines(settings: Settings, tasks: Iterable[Known]) -> Iterator[str]:
+    """`lr-sweep: 6 tasks, 2 training, 4 ready`, in the order of the configuration."""
+    members: dict[str, list[Known]] = {group.name: [] for group in settings.groups}
+    for task in tasks:
+        if task.group is not None:
+            members[task.group].append(task)
+    for name, found in members.items():
+        counts = ", ".join(f"{count} {state}" for state, count in Counter(map(_group, found)).items())
+        yield f"{name}: {len(found)} task{'' if len(found) == 1 else 's'}{counts and ', '}{counts}"
 
 
 def trouble(account: AccountHealth) -> str:
     """What is wrong with an account, or ""."""
     if account.rejected or account.rejected_since is not None:
-        return f"account {account.name}: {account.reason}. Issue a new key, replace it and restart the watcher"
+        return f"account {account.name}: {account.reason}. Issue a new key and replace the secret"
     if account.unreachable:
         return f"account {account.name} can't be reached: {account.reason}"
     if not account.failed:
@@ -114,8 +171,22 @@ def task_item(task: Known) -> dict[str, Any]:
         "last_seen": rfc3339(snapshot.seen) if snapshot else None,
         "changed": rfc3339(snapshot.changed) if snapshot else None,
         "gone": (snapshot.gone or None) if snapshot else None,
-        "watched": task.task is not None,
+        "watched": task.watched,
+        "adopted": task.adopted,
+        "group": task.group,
     }
+
+
+def _print_json(seen: Overview, plan: why.Plan | None, *, asked: bool) -> int:
+    items = map(task_item, seen.tasks)
+    if not asked:
+        print_json(items)
+    elif plan is None:
+        print_json(item | {"why": None} for item in items)
+    else:
+        shown = (item | {"why": plan.look(task).json()} for item, task in zip(items, seen.tasks, strict=True))
+        print_json(shown, accounts=dict(plan.accounts))
+    return 0
 
 
 def state_of(task: Known, unknown: frozenset[str] = frozenset()) -> Cell:
@@ -139,6 +210,38 @@ def _cells(task: Known, seen: Overview, several: bool, now: datetime) -> Iterato
     yield Cell(part_of(fields.get("statusInfo.currEpoch"), fields.get("statusInfo.totalTrainEpochs")))
     yield Cell(number(fields.get("statusInfo.trainLoss")))
     yield Cell(ago(task.snapshot.seen if task.snapshot else None, now), "dim")
+
+
+def _why_table(seen: Overview, plan: why.Plan, now: datetime) -> tuple[tuple[str, ...], list[Row]]:
+    """As `table`, with the next look in place of what was seen."""
+    several = len({task.key.account for task in seen.tasks}) > 1
+    rows: list[Row] = []
+    for task in seen.tasks:
+        state, id_, name = islice(_cells(task, seen, several, now), 3)
+        rows.append((state, id_, name, *plan.look(task).cells(now)))
+    return (*HEADERS[:3], *why.HEADERS), rows
+
+
+def _is_recent(task: Known, now: datetime) -> bool:
+    snapshot = task.snapshot
+    if task.task is not None or snapshot is None:
+        return True
+    if not task.adopted:
+        return now - snapshot.seen < DAY
+    if snapshot.gone:
+        return now - (snapshot.missing_since or snapshot.changed) < DAY
+    return snapshot.status not in TERMINAL or now - _ended(snapshot) < DAY
+
+
+def _ended(snapshot: Snapshot) -> datetime:
+    """When it ended; what had ended before anybody looked says so itself."""
+    ended = snapshot.ended or snapshot.changed
+    if ended > snapshot.first_seen:
+        return ended
+    from watcher.clova.dates import parse_instant
+
+    said = (parse_instant(snapshot.fields.get(name)) for name in ("statusInfo.endDatetime", "updatedDate"))
+    return next(filter(None, said), ended)
 
 
 def rank(task: Known) -> tuple[int, float]:

@@ -10,7 +10,7 @@ from watcher.cli.reading import Known, utc_now
 from watcher.cli.status import Overview, rank
 from watcher.clova import Client
 from watcher.clova.dates import parse_instant
-from watcher.clova.quota import WINDOW
+from watcher.clova.pace import WINDOW
 from watcher.errors import UpstreamError, Verdict
 from watcher.models import Fields, Snapshot, TaskKey
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 from watcher.engine.condition import DaemonStatus
 from watcher.engine.core import Core
 from watcher.engine.heartbeat import Heartbeat
+from watcher.engine.outlook import Overload
 from watcher.errors import StoreStalled
 from watcher.state import schema
 from watcher.state.budget import save_alive
@@ -39,10 +40,12 @@ Chore = Callable[[], Awaitable[object]]
 class Chores:
     """Each chore is an alarm of the clock that puts it on the list; one loop works the list off, one at a time."""
 
-    def __init__(self, core: Core, status: DaemonStatus, heartbeat: Heartbeat | None) -> None:
-        self._core, self._status, self._heartbeat = core, status, heartbeat
+    def __init__(self, core: Core, status: DaemonStatus) -> None:
+        self._core, self._status = core, status
+        self._heartbeat = _heartbeat(core)
         self._due: dict[str, Chore] = {}
         self._wake = asyncio.Event()
+        self._overload = Overload()
         self._version: object = None
         self._events_heard = 0
         core.ledger.heard.append(self._hear)
@@ -58,8 +61,26 @@ class Chores:
             ("hourly", HOURLY, self._say_hourly),
         ):
             self._core.clock.every(name, seconds, partial(self.soon, name, chore))
+        self._schedule_heartbeat()
+
+    def heartbeat_changed(self) -> None:
+        """The settings have been replaced: ping whom they name now, as often as they say."""
+        if self._heartbeat is not None and self._heartbeat.is_for(self._core.settings):
+            return
+        old, self._heartbeat = self._heartbeat, _heartbeat(self._core)
+        self._schedule_heartbeat()
+        if old is not None:
+            self.soon("old heartbeat", old.aclose)
+
+    async def aclose(self) -> None:
+        if self._heartbeat is not None:
+            await self._heartbeat.aclose()
+
+    def _schedule_heartbeat(self) -> None:
         if self._heartbeat is not None:
             self._core.clock.every("heartbeat", self._heartbeat.every, partial(self.soon, "heartbeat", self._beat))
+        else:
+            self._core.clock.forget("heartbeat")
 
     def soon(self, name: str, chore: Chore) -> None:
         """Do it as soon as the loop comes to it; what still waits isn't put on the list twice."""
@@ -88,6 +109,7 @@ class Chores:
         found = await self._core.database.write(_alive, clock.uptime, self._status.summary())
         self._status.counts, self._status.channels = found
         self._status.store_trouble = ""
+        self._overload.look(self._core)
 
     async def clock_jumped(self) -> None:
         await self._core.database.write(make_due, datetime.now(tz=UTC))
@@ -123,13 +145,17 @@ class Chores:
             "watcher.hourly",
             tasks=len(tasks),
             events=self._events_heard,
-            queries={name: pacer.queries for name, pacer in self._core.pacers.items()},
+            queries={name: sweeper.watched.pacer.queries for name, sweeper in self._core.sweepers.items()},
             waiting=sum(n for (_, state), n in self._status.counts.items() if state == "waiting"),
         )
         self._events_heard = 0
 
     def _hear(self, _event: Any) -> None:
         self._events_heard += 1
+
+
+def _heartbeat(core: Core) -> Heartbeat | None:
+    return Heartbeat(core.settings, core.context) if core.settings.heartbeat is not None else None
 
 
 def _alive(tx: Connection, uptime: float, summary: str) -> tuple[dict[tuple[str, str], int], list[ChannelHealth]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client import Counter as Total
 
 from watcher import __version__
 from watcher.engine.core import Core
+from watcher.engine.outlook import lateness
 from watcher.models import Event
 from watcher.state.health import ChannelHealth
 from watcher.web.status import Condition
@@ -25,6 +28,7 @@ class DaemonStatus:
         self.dead_loop = ""
         self.channels: list[ChannelHealth] = []
         self.counts: dict[tuple[str, str], int] = {}
+        self.rejected_config: Callable[[], str] = lambda: ""
         self._metrics = _Metrics()
         core.ledger.heard.append(self._metrics.hear)
 
@@ -39,6 +43,8 @@ class DaemonStatus:
                 found.append(Condition("account-rejected", f"account {name}: {sweeper.health.reason}"))
             if sweeper.health.unreachable:
                 found.append(Condition("account-unreachable", f"account {name}: {sweeper.health.reason}"))
+        if problem := self.rejected_config():
+            found.append(Condition("config-rejected", problem))
         failing = [c.name for c in self.channels if c.failing and c.name in self._core.lanes]
         return found + [Condition("channel-failing", f"channel {name} fails") for name in failing]
 
@@ -51,8 +57,10 @@ class DaemonStatus:
     def summary(self) -> str:
         """For `watcher health`, which reads it from the store."""
         conditions = self.conditions()
+        late = {name: found for name, sweeper in self._core.sweepers.items() if (found := lateness(sweeper)).tasks}
         return json.dumps(
             {
+                "late": {name: asdict(found) for name, found in late.items()},
                 "fatal": [c.name for c in conditions if c.fatal],
                 "conditions": [{"name": c.name, "text": c.text} for c in conditions],
                 "unknown": [str(t.key) for s in self._core.sweepers.values() for t in s.tracked.values() if t.unknown],
@@ -78,6 +86,18 @@ class _Metrics:
         self._queries = Gauge(
             "watcher_queries", "Queries sent since the start, by account.", ["account"], registry=registry
         )
+        self._pace = Gauge(
+            "watcher_pace_queries_per_minute", "What the account is asked at most now.", ["account"], registry=registry
+        )
+        self._late = Gauge(
+            "watcher_tasks_late", "Tasks looked at later than wanted for lack of quota.", ["account"], registry=registry
+        )
+        self._stalest = Gauge(
+            "watcher_staleness_seconds",
+            "Since the last look at the most neglected task.",
+            ["account"],
+            registry=registry,
+        )
         self._deliveries = Gauge(
             "watcher_deliveries", "Deliveries in the store.", ["channel", "state"], registry=registry
         )
@@ -92,14 +112,19 @@ class _Metrics:
 
     def text(self, status: DaemonStatus) -> str:
         core, now = status.core, time.monotonic()
-        self._tasks.clear()
+        for gauge in (self._tasks, self._up, self._age, self._queries, self._pace, self._late, self._stalest):
+            gauge.clear()
         for name, sweeper in core.sweepers.items():
             for state, count in Counter(t.status or "unseen" for t in sweeper.tracked.values()).items():
                 self._tasks.labels(name, state).set(count)
             self._up.labels(name).set(sweeper.health.well)
-            self._queries.labels(name).set(core.pacers[name].queries)
-            if sweeper.standing.last_answer is not None:
-                self._age.labels(name).set(now - sweeper.standing.last_answer)
+            watched, late = sweeper.watched, lateness(sweeper)
+            self._queries.labels(name).set(watched.pacer.queries)
+            self._pace.labels(name).set(watched.pacer.rate)
+            self._late.labels(name).set(late.tasks)
+            self._stalest.labels(name).set(late.stalest)
+            if watched.standing.last_answer is not None:
+                self._age.labels(name).set(now - watched.standing.last_answer)
         self._deliveries.clear()
         for (channel, state), count in status.counts.items():
             self._deliveries.labels(channel, state).set(count)

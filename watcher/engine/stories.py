@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,24 +28,29 @@ class Stories:
         self._found = 0
         self._gap: Window | None = None
         self._started = False
-        self._waited = False
+        self._patient_until = 0.0
         core.ledger.heard.append(self._hear)
 
     def begin(self) -> None:
         """The daemon starts: what the last process saw last is where a gap may have begun."""
+        self._patient_until = time.monotonic() + LONGEST_ROUND
         if self._core.alive_before is not None:
             self.stood_still(self._core.alive_before, datetime.now(tz=UTC))
-        self._core.clock.after("first round", LONGEST_ROUND, self._give_up_waiting)
 
     def stood_still(self, after: datetime, before: datetime) -> None:
         """Nothing was polled between these times."""
         longest = max(self._core.settings.poll.interval * 2, SHORTEST_GAP)
         if self._gap is None and before - after > timedelta(seconds=longest):
             self._gap, self._found = Window(after, before), 0
+            self._patient_until = time.monotonic() + LONGEST_ROUND
 
     async def tell(self) -> None:
         """Tell what is due; called after every sweep, does nothing most of the time."""
-        if not all(sweeper.caught_up() for sweeper in self._core.sweepers.values()) and not self._waited:
+        if self._started and self._gap is None:
+            return
+        since = self._gap.before if self._gap is not None else None
+        caught_up = all(sweeper.caught_up(since) for sweeper in self._core.sweepers.values())
+        if not caught_up and time.monotonic() < self._patient_until:
             return
         if self._gap is not None:
             draft = Draft("watcher.gap", self._gap, details={"count": self._found})
@@ -59,9 +65,6 @@ class Stories:
             )
             await self._core.ledger.record(_introduce, draft)
             self._started = True
-
-    def _give_up_waiting(self) -> None:
-        self._waited = True
 
     def _hear(self, event: Event) -> None:
         if self._gap is not None and event.task is not None:

@@ -44,7 +44,7 @@ class Lane:
         self.in_flight: dict[str, Delivery] = {}
         self.failures = 0
         self._ledger = ledger
-        self._give_up_after = give_up_after
+        self.give_up_after = give_up_after
         self._chance = chance
         self._finished: list[Finished] = []
         self._tries: set[asyncio.Task[None]] = set()
@@ -98,6 +98,7 @@ class Lane:
                 await self._record(room=0, now=datetime.now(tz=UTC))
             if unanswered:
                 await self._ledger.database.write(shut_down, unanswered, datetime.now(tz=UTC))
+                self.in_flight.clear()
         except StoreStalled as error:
             log.warning("store.stalled", channel=self.channel.name, error=error.message, hint=error.hint)
 
@@ -118,7 +119,7 @@ class Lane:
         # The lane's loop and its stop may both come here: nothing is recorded twice.
         async with self._recording:
             finished = list(self._finished)
-            result = await self._ledger.take(turn, self.channel.name, finished, room, now, self._give_up_after)
+            result = await self._ledger.take(turn, self.channel.name, finished, room, now, self.give_up_after)
             for one in finished:
                 self._finished.remove(one)
                 self.in_flight.pop(one.delivery.id, None)
@@ -150,9 +151,7 @@ class Lane:
     def _decide(self, delivery: Delivery, outcome: Outcome, round_: int) -> Decision:
         chance = self._chance()
         age = self._ledger.settled().uptime - delivery.born
-        decision = decide(
-            outcome, attempts=delivery.attempts, age=age, give_up_after=self._give_up_after, chance=chance
-        )
+        decision = decide(outcome, attempts=delivery.attempts, age=age, give_up_after=self.give_up_after, chance=chance)
         after = outcome.after if isinstance(outcome, Retry) else None
         self._count(decision.answered, chance, after, round_)
         return decision

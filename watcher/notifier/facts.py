@@ -215,8 +215,8 @@ class Facts:
         ends, before = self.ends(), self.event.window.before
         at = f"{self.clock(before)} {self.abbreviation(before)}"
         if ends is None:
-            about_task = self.event.task is not None and self.event.window.after is None
-            line = self.say("First seen {time}", time=at) if about_task else at
+            first = self.event.task is not None and self.event.window.after is None
+            line = self.say("First seen {time}", time=at) if first and self.event.type != "task.unknown" else at
         elif self.width >= WIDE:
             line = self.say(
                 "Between {start} and {end}, not seen for {span}", start=ends[0], end=ends[1], span=self.span(self.width)

@@ -11,6 +11,10 @@ from watcher.events import EVENT_TYPES
 from watcher.models import Event, Failure, Window
 
 ID, NAME, ACCOUNT, CHANNEL = "czf9fbky", "support-bot v3", "default", "team"
+MISSPELT = "czf9fbk"
+NEVER_BEFORE = ("task.discovered", "task.unknown", "watcher.config_rejected")
+"""Events that no earlier look bounds."""
+
 STEPS, EPOCHS = 2000, 8
 
 _CHANGES: dict[str, tuple[str | None, str | None]] = {
@@ -26,6 +30,7 @@ _CHANGES: dict[str, tuple[str | None, str | None]] = {
     "task.gone": ("RUNNING", None),
     "task.returned": (None, "RUNNING"),
     "task.queued_long": ("WAIT", "WAIT"),
+    "task.unknown": (None, None),
 }
 _DETAILS: dict[str, dict[str, Any]] = {
     "task.discovered": {"first_sight": True},
@@ -36,13 +41,19 @@ _DETAILS: dict[str, dict[str, Any]] = {
     "task.queued_long": {"seconds": 21600},
     "task.loss_anomaly": {"reason": "the loss is not a number"},
     "task.gone": {"reason": "404, 40400 Not found"},
+    "task.unknown": {"near": ["czf9fbky"], "reason": "not_found"},
     "account.rejected": {"reason": "401, 40104 Invalid key"},
     "account.unreachable": {"reason": "HTTP 503 from a gateway, for 6 minutes", "count": 12},
     "channel.failing": {"reason": "HTTP 503", "count": 3},
     "channel.gave_up": {"reason": "HTTP 410", "count": 2},
     "watcher.started": {"tasks": 12, "training": 3, "waiting": 1, "finished": 8, "unseen": 0, "first": True},
     "watcher.gap": {"count": 2},
-    "watcher.config_rejected": {"reason": "watcher.yaml:7:1: chanels: unknown key. Did you mean channels?"},
+    "watcher.config_rejected": {
+        "problems": [
+            "watcher.yaml:7:1: chanels: unknown key. Did you mean channels?",
+            "watcher.yaml:9:12: tasks[2].id: must be letters, digits, - and _",
+        ]
+    },
     "group.finished": {"group": "lr-sweep"},
 }
 
@@ -54,7 +65,7 @@ def sample_event(type: str, *, now: datetime | None = None) -> Event:  # noqa: A
     before = now or datetime.now(UTC)
     about_task, about_channel = type.startswith("task."), type.startswith("channel.")
     from_, to = _CHANGES.get(type, ("RUNNING", "RUNNING") if about_task else (None, None))
-    after = None if type == "task.discovered" else before - timedelta(seconds=5400 if type == "watcher.gap" else 30)
+    after = None if type in NEVER_BEFORE else before - timedelta(seconds=5400 if type == "watcher.gap" else 30)
     row = EVENT_TYPES[type]
     return Event(
         id="sample",
@@ -63,7 +74,7 @@ def sample_event(type: str, *, now: datetime | None = None) -> Event:  # noqa: A
         notable=row.notable,
         window=Window(after, before),
         account=ACCOUNT if about_task or type.startswith("account.") else None,
-        task=ID if about_task else None,
+        task=(MISSPELT if type == "task.unknown" else ID) if about_task else None,
         channel=CHANNEL if about_channel else None,
         from_=from_,
         to=to,
@@ -80,7 +91,22 @@ _FAILURE = Failure(
 )
 
 
+_UNSEEN = {
+    "id": MISSPELT,
+    "account": ACCOUNT,
+    "name": None,
+    "model": None,
+    "status": None,
+    "statusInfo": None,
+    "labels": {"team": "nlp", "owner": "jiwon"},
+    "progress": None,
+    "eta": None,
+}
+
+
 def _subject(type_: str, status: str | None, now: datetime) -> Mapping[str, Any]:
+    if type_ == "task.unknown":
+        return _UNSEEN
     created = now - timedelta(hours=1, minutes=12)
     step = {"WAIT": None, "SUCCEEDED": STEPS, "FAILED": 0}.get(status or "", STEPS // 2)
     return {

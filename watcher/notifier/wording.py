@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from watcher.notifier.facts import Facts, number, whole
+from watcher.notifier.facts import NAME_LIMIT, Facts, number, whole
 
 HEADLINE_LIMIT = 140
 """Longer first lines are cut; what was cut stands below."""
+
+ROOM = HEADLINE_LIMIT - 2
+"""What the icon and its blank leave of it."""
 
 Said = tuple[str, Iterable[str]]
 Words = Callable[[Facts], Said]
@@ -93,7 +96,7 @@ def _failed(f: Facts) -> Said:
     explanation = f.outside(failure.explanation) if failure else ""
     why = explanation or message or reason or f.say("no reason given")
     headline = f.say("{name} failed: {why}", name=f.name, why=why)
-    raw = ": ".join(filter(None, (reason, message))) if explanation or len(headline) > HEADLINE_LIMIT else ""
+    raw = ": ".join(filter(None, (reason, message))) if explanation or len(headline) > ROOM else ""
     lines = (
         f.say("The reason came after the failure was told") if f.event.details.get("amends") else "",
         raw or (f.say("Reason: {reason}", reason=reason) if reason and reason != why else ""),
@@ -187,6 +190,26 @@ def _returned(f: Facts) -> Said:
     return f.say("{name} is back: {status}", name=f.name, status=status), (_dots(f.model, f.step),)
 
 
+@words("task.unknown", "⚠")
+def _unknown_to_account(f: Facts) -> Said:
+    id_ = f.outside(f.event.task, NAME_LIMIT) or "?"
+    listed = f.say("Listed as: {name}", name=f.name) if f.name != id_ else ""
+    if f.event.details.get("reason") == "no_ownership":
+        headline = f.say("{task}: the key of account {account} may not see it", task=id_, account=f.account)
+        return headline, (f.say("Fix: use a key of the account that owns it, or take it out of the list"), listed)
+    headline = f.say("{task} is unknown to account {account}", task=id_, account=f.account)
+    headline = ". ".join(filter(None, (headline, _did_you_mean(f))))
+    mend = f.say("Fix: mend the id or its account in the configuration; the watcher notices that by itself")
+    return headline, (mend, f.say("It is looked for every 15 minutes, in case it appears"), listed)
+
+
+def _did_you_mean(f: Facts) -> str:
+    near = f.event.details.get("near")
+    ids = [f.outside(each, NAME_LIMIT) for each in near[:3]] if isinstance(near, list | tuple) else []
+    ids = list(filter(None, ids))
+    return f.say("Did you mean {ids}?", ids=" / ".join(ids)) if ids else f.say("Compare it with the console")
+
+
 def _because(headline: str, reason: str) -> str:
     return f"{headline} ({reason})" if reason else headline
 
@@ -194,11 +217,10 @@ def _because(headline: str, reason: str) -> str:
 @words("account.rejected", "⚠")
 def _rejected(f: Facts) -> Said:
     headline = _because(f.say("account {account}: the key is refused", account=f.account), f.detail("reason", 200))
-    fix = f.detail("hint") or f.say("Issue a new key and replace the secret")
-    return headline, (
-        fix,
-        f.say("Watching goes on by itself once the key works again; with a new key, restart the watcher"),
+    fix = f.detail("hint") or f.say(
+        "Issue a new key and replace the secret (a key from the environment needs a restart)"
     )
+    return headline, (fix, f.say("Watching goes on by itself once the key works"))
 
 
 @words("account.unreachable", "⚠")
@@ -269,9 +291,13 @@ def _gap(f: Facts) -> Said:
 @words("watcher.config_rejected", "⚠")
 def _config_rejected(f: Facts) -> Said:
     problems = f.event.details.get("problems")
-    listed = [f.outside(problem) for problem in problems[:10]] if isinstance(problems, list | tuple) else []
-    headline = f.say("The changed configuration is wrong; the old one goes on")
-    return headline, (f.detail("reason"), *listed, f.say("See all of it with: {command}", command="watcher check"))
+    listed = [f.outside(problem) for problem in problems[:11]] if isinstance(problems, list | tuple) else []
+    listed = list(filter(None, listed))
+    headline = f.say("The changed configuration is wrong, the old one goes on")
+    if listed:
+        headline = f"{headline}: {listed[0]}"
+        listed = listed if len(headline) > ROOM else listed[1:]
+    return headline, (*listed, f.say("See all of it with: {command}", command="watcher check"))
 
 
 @words("group.finished", "✔")

@@ -1,4 +1,7 @@
-"""When to look at a task again, and why. Pure: time and chance are passed in; all spans are seconds."""
+"""When to look at a task again, why, and who goes first when there isn't time for all.
+
+Pure: time and chance are passed in; all spans are seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,23 @@ REJECTED_FOR_GOOD = 300.0
 IDLE = 300.0
 JITTER = 0.05
 
+NEAR = 2.0
+"""Intervals before the expected end from which a task is looked at more often."""
+
+FASTEST = 0.25
+"""The share of the interval that looks near the end come down to."""
+
+LINGER = 300.0
+"""Seconds after which an end that was expected and didn't come isn't waited for so closely any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a task when its next poll is planned.
 
     `ended_for` is how long it has been terminal; `missing`: the last GET said that it isn't there; `gone`: that was
-    told, or the account never knew it; `failures`: failed polls in a row.
+    told, or the account never knew it; `failures`: failed polls in a row; `left`: seconds until its expected end,
+    negative when that has passed; `doubtful`: a list page has said something that a GET must complete.
     """
 
     status: str | None
@@ -28,6 +41,8 @@ class Known:
     missing: bool = False
     gone: bool = False
     failures: int = 0
+    left: float | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +63,58 @@ class Next:
 
 
 def next_look(known: Known, goals: Goals, *, chance: float, first: bool = False) -> Next:
-    """Plan the next look. `chance` (0 to 1) spreads tasks; `first`: the task was just seen for the first time by this
+    """Plan the next look. `chance` (0 to 1) spreads queries; `first`: the task was just seen for the first time by this
     process, so its phase is chosen anew lest all tasks stay in step."""
     if known.failures:
         return Next(_backoff(known, goals, chance), f"{known.failures} failed polls in a row")
     if known.gone:
-        return Next(_spread(GONE_FOR_GOOD, chance), "gone, looked for slowly")
+        what = "unknown to its account" if known.status is None else "gone"
+        return Next(_spread(GONE_FOR_GOOD, chance), f"{what}, looked for slowly")
     if known.missing:
         return Next(GONE_AGAIN, "missing, to be confirmed")
-    goal = goals.interval if known.status in {RUNNING} | TERMINAL else goals.wait_interval
-    if known.status in TERMINAL and known.ended_for is not None and known.ended_for >= goals.settle:
+    if known.doubtful:
+        return Next(0.0, "a list page left a doubt")
+    if known.status in TERMINAL:
+        return _after_the_end(known, goals, chance)
+    if is_near_end(known, goals):
+        left = max(known.left or 0.0, 0.0)
+        return Next(_spread(max(left / NEAR, goals.interval * FASTEST), chance), f"{known.status}, its end is near")
+    goal = goal_of(known.status, goals)
+    return Next(goal * (0.5 + 0.5 * chance) if first else _spread(goal, chance), known.status or "unseen")
+
+
+def goal_of(status: str | None, goals: Goals) -> float:
+    """How often a task of that status should be looked at."""
+    return goals.interval if status == RUNNING or status in TERMINAL else goals.wait_interval
+
+
+def is_near_end(known: Known, goals: Goals) -> bool:
+    """Whether the training is about to end, or should just have ended."""
+    return known.status == RUNNING and known.left is not None and -LINGER <= known.left < NEAR * goals.interval
+
+
+def urgency(known: Known, goals: Goals, late: float) -> float:
+    """How much it matters to look at a task that has been due for `late` seconds: RUNNING ones before those that wait,
+    those about to end before all others; whoever waits for long gets its turn all the same."""
+    waited = 1.0 + late / goal_of(known.status, goals)
+    if known.doubtful:
+        return 0.75 * waited
+    if known.status in TERMINAL or known.failures or known.gone:
+        return 0.5 * waited
+    if is_near_end(known, goals):
+        return 8.0 * waited
+    return {RUNNING: 2.0, None: 4.0}.get(known.status, 1.0) * waited
+
+
+def _after_the_end(known: Known, goals: Goals, chance: float) -> Next:
+    if known.ended_for is not None and known.ended_for >= goals.settle:
         return Next(None, "ended and settled")
-    because = "settling after its end" if known.status in TERMINAL else f"{known.status or 'unseen'}"
-    return Next(goal * (0.5 + 0.5 * chance) if first else _spread(goal, chance), because)
+    return Next(_spread(goals.interval, chance), "settling after its end")
 
 
 def _backoff(known: Known, goals: Goals, chance: float) -> float:
     """Interval x 2, x 4, ... with full jitter, at most 5 min."""
-    goal = goals.interval if known.status in {RUNNING, None} | TERMINAL else goals.wait_interval
+    goal = goals.interval if known.status is None else goal_of(known.status, goals)
     return chance * min(LONGEST_BACKOFF, goal * 2.0 ** min(known.failures, 30))
 
 

@@ -86,6 +86,11 @@ class Clock:
         """Call `wake` every so many seconds, for the first time after that long."""
         self._set(name, _Alarm(time.monotonic() + seconds, wake, seconds))
 
+    def forget(self, name: str) -> None:
+        """There is no alarm of that name any more."""
+        if self._alarms.pop(name, None) is not None and self._scheduler.get_job(name) is not None:
+            self._scheduler.remove_job(name)
+
     async def run(self) -> None:
         """The guard: runs until cancelled."""
         self._last = _now()
@@ -117,7 +122,9 @@ class Clock:
         self._scheduler.add_job(self._ring, DateTrigger(due), args=[name], id=name, replace_existing=True)
 
     async def _ring(self, name: str) -> None:
-        alarm = self._alarms[name]
+        alarm = self._alarms.get(name)
+        if alarm is None:
+            return None
         if time.monotonic() < alarm.due - STEP:
             return self._arm(name, alarm)
         if alarm.every is None:

@@ -19,6 +19,9 @@ from watcher.state.record import record_poll
 
 log = structlog.get_logger()
 
+SILENCE = 300.0
+"""Seconds without it after which a failure is said again."""
+
 
 @dataclass(slots=True)
 class Trial:
@@ -32,7 +35,8 @@ class Trial:
 
 
 class Standing:
-    """Keeps the account's health in the store, and tells what follows from it. `last_answer` is monotonic."""
+    """Keeps the account's health in the store, and tells what follows from it. `last_answer` (a good one) and
+    `last_asked` are monotonic."""
 
     def __init__(
         self, name: str, ledger: Ledger, pacer: Pacer, health: AccountHealth, trial: Trial | None = None
@@ -42,24 +46,28 @@ class Standing:
         self.trial = trial
         self.last_good = health.last_good
         self.last_answer: float | None = None
+        self.last_asked: float | None = None
         self._ledger, self._pacer = ledger, pacer
-        self._said: set[str] = set()
+        self._said: dict[str, float] = {}
 
     async def good(self, moment: datetime, *, proof: bool = True) -> None:
         """A poll succeeded. `proof`: the key showed what it should show."""
         if self.trial is not None and proof:
             await self._ledger.database.write(save_key_mark, self.name, self.trial.mark)
             self.trial = None
-        self._said.clear()
-        self.last_answer = time.monotonic()
+        self.last_answer = self.last_asked = time.monotonic()
+        if self.health.unreachable or self.health.rejected:
+            self._said.clear()
         if not self.health.well:
             await self._polled("good", None, moment)
         self.last_good = moment if self.last_good is None else max(self.last_good, moment)
 
-    async def failed(self, error: UpstreamError, moment: datetime, *, its_own: bool = False) -> None:
-        """A poll failed; a rate limit also slows the pace. `its_own`: a refusal that is about the task, not the key."""
+    async def failed(self, error: UpstreamError, moment: datetime, started: float, *, its_own: bool = False) -> None:
+        """A poll that began at `started` (monotonic) failed; a rate limit also slows the pace. `its_own`: a refusal
+        that is about the task, not the key."""
+        self.last_asked = time.monotonic()
         if isinstance(error, RateLimited):
-            self._pacer.pause(error.retry_after or self._pacer.spacing)
+            self._pacer.limited(started, error.retry_after)
         self.say_once("poll.failed", error, request_id=error.request_id)
         rejected = isinstance(error, KeyRejected) and not its_own
         await self._polled("rejected" if rejected else "failed", error, moment)
@@ -78,9 +86,11 @@ class Standing:
             await self._polled("disowned", error, datetime.now(tz=UTC))
 
     def say_once(self, what: str, error: UpstreamError | StoreStalled, **facts: str) -> None:
-        """The same failure is said once, until things go well again."""
-        say = log.debug if error.message in self._said else log.warning
-        self._said.add(error.message)
+        """The same failure is said once, until it hasn't come for a while or the account has recovered."""
+        now = time.monotonic()
+        last = self._said.get(error.message)
+        self._said[error.message] = now
+        say = log.warning if last is None or now - last > SILENCE else log.debug
         say(what, account=self.name, error=error.message, hint=error.hint, **facts)
 
     async def _polled(self, poll: Poll, error: UpstreamError | None, moment: datetime) -> None:

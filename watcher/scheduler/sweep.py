@@ -1,378 +1,489 @@
 """The observing half: ask an account about its due tasks, compare with the store, write down what changed.
 
-    what is due ─▶ the account's quota ─▶ GET ─▶ unchanged? ─▶ record ─▶ plan the next look
+    what is due ─▶ the cheapest queries ─▶ the account's quota ─▶ a page or a GET ─▶ record ─▶ plan the next look
 
-A sweep is one round over the tasks of one account that are due. What it writes wakes the delivering half; the two
-meet nowhere but in the store.
+A sweep is one round over the tasks of one account that are due. Its queries are sent one after the other, as the quota
+allows; answers come back on their own time, so a slow one holds up nobody. What it writes wakes the delivering half;
+the two meet nowhere but in the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
-from watcher.clova import Answer, Client
-from watcher.clova.quota import Pacer
-from watcher.errors import KeyRejected, NotOwned, StoreStalled, TaskUnknown, UpstreamError
+from watcher.errors import StoreStalled, UpstreamError
 from watcher.models import Observation, TaskKey
 from watcher.scheduler import cadence
-from watcher.scheduler.census import Census
 from watcher.scheduler.clock import Clock
-from watcher.scheduler.standing import Standing
-from watcher.scheduler.tracked import DueHeap, Tracked
-from watcher.state.diff import GONE_AFTER
+from watcher.scheduler.listing import Listing
+from watcher.scheduler.pages import LOOK_AROUND
+from watcher.scheduler.planner import DISCOVERY, ListView, Query, Wish, choose
+from watcher.scheduler.report import Report
+from watcher.scheduler.singles import Singles
+from watcher.scheduler.tracked import Tracked
+from watcher.scheduler.watched import Watched, now
 from watcher.state.health import AccountHealth
-from watcher.state.ledger import Ledger
-from watcher.state.record import Recorded, record_missing, record_observations
 
 log = structlog.get_logger()
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Requests of one account under way at the same time, so that slow answers don't eat the quota's pace."""
 
-FORBIDDEN = 403
-SWEEP_SECONDS = 10.0
-"""A sweep takes no more tasks than the quota allows in so long; what is left is in the next one."""
+SWEEP_SECONDS = 5.0
+"""A sweep takes no more queries than the quota allows in so long; what is left is weighed anew for the next one."""
 
-STALLED_PAUSE = 2.0
+AROUND_SHARE = 4.0
+"""A look at the whole list for discovery takes no more than a quarter of the quota."""
+
+TOGETHER = 0.25
+"""Seconds by which a task may be looked at early, since others are due."""
+
+LOST = 2.0
+"""Cadences after which a task whose page isn't known is no longer looked for on pages."""
+
+FAILING = 3
+"""Failed polls in a row after which the whole account is asked more and more slowly, one query at a time."""
 
 
-@dataclass(slots=True)
-class Report:
-    """What one sweep did. `stalled`: something couldn't be written; `unknown`: tasks that the account never knew."""
+@dataclass(slots=True, eq=False)
+class _Sweep:
+    """One sweep under way; `due` are its tasks, with the time since when. `probe`: it is there to try the key."""
 
-    asked: int = 0
-    changed: int = 0
-    events: int = 0
-    failed: int = 0
-    stalled: bool = False
-    unknown: dict[TaskKey, UpstreamError] = field(default_factory=dict)
-    error: UpstreamError | None = None
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def key_refused(self) -> bool:
-        """No other task needs to be asked. A 403 may be about its task alone, so the others tell."""
-        return isinstance(self.error, KeyRejected) and self.error.status != FORBIDDEN
+    due: Mapping[TaskKey, float]
+    queries: Sequence[Query]
+    probe: bool = False
+    report: Report = field(default_factory=Report)
+    under_way: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class Sweeper:
-    """Watches the tasks of one account. `after_sweep` hears each report."""
+    """Watches the tasks of one account. `after_sweep` hears each report; `before_probe` may bring a new key."""
 
     def __init__(
         self,
-        name: str,
-        client: Client,
-        pacer: Pacer,
-        ledger: Ledger,
+        watched: Watched,
         clock: Clock,
-        goals: cadence.Goals,
-        tracked: dict[TaskKey, Tracked],
-        standing: Standing,
         after_sweep: Callable[[Sweeper, Report], None] = lambda _sweeper, _report: None,
+        before_probe: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.name = name
-        self.standing = standing
-        self.tracked = tracked
+        self.watched = watched
         self.polled = False
-        self._stalled = False
-        self._client, self._pacer, self._ledger, self._clock = client, pacer, ledger, clock
-        self._goals = goals
+        self._clock = clock
         self._after_sweep = after_sweep
-        self.census = Census(client, pacer)
-        self._due = DueHeap()
+        self._before_probe = before_probe
+        self._singles, self._listing = Singles(watched), Listing(watched)
         self._wake = asyncio.Event()
         self._gate = asyncio.Semaphore(AT_ONCE)
+        self._stalled = False
+        self._probed_at: float | None = None
+        self._rests_until = 0.0
+        self._under_way: list[_Sweep] = []
+        self._planned_at = time.monotonic()
+        self._known_ids: list[str] = []
+        self._known_at = -cadence.IDLE
+        self._asking: set[int] = set()
+        self._aside: dict[int, dict[TaskKey, float]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.watched.name
 
     @property
     def health(self) -> AccountHealth:
-        return self.standing.health
+        return self.watched.standing.health
+
+    @property
+    def tracked(self) -> dict[TaskKey, Tracked]:
+        return self.watched.tracked
 
     # ── the loop ──
 
     async def run(self) -> None:
         """Sweep whenever something is due, until cancelled."""
         self.plan_all()
-        while True:
-            await self._until_due()
-            await self.sweep()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._until_due()
+                await self._probe_key()
+                sweep = self._begin()
+                await self._send(sweep, group)
+                finish = group.create_task(self._finish(sweep))
+                if self._careful():
+                    await finish
 
-    def plan_all(self) -> None:
-        """Look at every task that isn't settled, at once: a start mustn't wait to know how things are."""
-        now = time.monotonic()
-        for tracked in self.tracked.values():
-            first = cadence.next_look(tracked.known(now), self._goals, chance=0.0)
+    def plan_all(self, *, settled: bool = False) -> None:
+        """Look at every task at once (also those that have settled, if asked for): a start mustn't wait to know how
+        things are."""
+        at, keys = time.monotonic(), []
+        for tracked in list(self.tracked.values()):
+            first = cadence.next_look(tracked.known(at), self.watched.goals, chance=0.0)
             tracked.because = first.because
-            if first.delay is not None:
-                self._due.plan(tracked.key, 0.0)
+            if first.delay is not None or settled:
+                keys.append(tracked.key)
+        self.watched.due.plan_together(tuple(keys), 0.0)
+        self._planned_at = time.monotonic()
 
     async def sweep(self) -> Report:
-        """One round over what is due, bounded by the quota; an account without due tasks is asked for one list item."""
-        return await self._sweep(self._probe() if self._on_probation() else self._due.pop_due(self._most()))
+        """One round over what is due, bounded by the quota, up to its last answer; an account without anything to ask
+        is asked for one list item."""
+        return await self._sweep(self._begin())
+
+    async def _sweep(self, sweep: _Sweep) -> Report:
+        async with asyncio.TaskGroup() as group:
+            await self._send(sweep, group)
+        await self._finish(sweep)
+        return sweep.report
 
     async def look_at_all(self) -> list[Report]:
-        """Ask about every task once, also those that have settled (for `watcher once`)."""
-        keys, reports = list(self.tracked), list[Report]()
-        while keys and not (reports and reports[-1].key_refused):
-            now, keys = keys[: self._most()], keys[self._most() :]
-            reports.append(await self._sweep(now))
-        return reports
+        """Look at every task once, also those that have settled, and discover once (for `watcher once`)."""
+        reports, todo = list[Report](), set(self.tracked)
+        while todo or self._wanted():
+            self.watched.due.plan_together(tuple(todo), 0.0)
+            report = await self._sweep(self._begin(bold=True))
+            reports.append(report)
+            todo &= set(self.tracked)
+            if report.key_refused or not (report.asked or report.looked):
+                break
+            todo -= report.looked
+        return reports or [await self.sweep()]
 
-    async def _sweep(self, keys: list[TaskKey]) -> Report:
-        report, queries = Report(), self._pacer.queries
+    def wake(self) -> None:
+        """Something about what is due has changed: look again."""
+        self._wake.set()
+
+    def retry(self) -> None:
+        """The key may be another one: ask at once."""
+        self._probed_at, self._rests_until = None, 0.0
+        self.wake()
+
+    # ── one sweep ──
+
+    def _begin(self, *, bold: bool = False) -> _Sweep:
+        """What to ask now. `bold`: an account that hasn't answered lately is asked about all the same."""
+        sweep = self._probe() if self.watched.on_probation else self._chosen(bold=bold)
+        self._under_way.append(sweep)
+        return sweep
+
+    def _chosen(self, *, bold: bool) -> _Sweep:
+        due, most = self._pop_due(), 1 if self._failing() and not bold else self._most()
+        queries = choose(self._wishes(due), self.view())
+        queries, left = queries[:most], queries[most:]
+        self.watched.due.put_back({key: due.pop(key) for query in left for key in query.keys})
+        self._asking.update(query.page for query in queries if query.page is not None)
+        return _Sweep(due, queries)
+
+    def _pop_due(self) -> dict[TaskKey, float]:
+        """What is due, but for tasks whose page is being asked for already: its answer tells about them."""
+        ahead = min(TOGETHER, self.watched.goals.interval / 50)
+        due, where = self.watched.due.pop_due(ahead), self.watched.pages.where
+        for key in list(due) if self._asking else ():
+            page = where.get(key.id, -1)
+            if page in self._asking and not self.tracked[key].single:
+                self._aside.setdefault(page, {})[key] = due.pop(key)
+        return due
+
+    def _probe(self) -> _Sweep:
+        """The one task that shows whether the key works: rather one that hasn't been refused yet."""
+        due = self.watched.due
+        planned = [tracked for tracked in self.tracked.values() if due.planned(tracked.key) is not None]
+        probe = min(planned, key=lambda tracked: (tracked.failures, due.planned(tracked.key)), default=None)
+        if probe is None:
+            return _Sweep({}, (), probe=True)
+        due.forget(probe.key)
+        return _Sweep({probe.key: time.monotonic()}, [Query(None, (probe.key,), 1.0)], probe=True)
+
+    async def _send(self, sweep: _Sweep, group: asyncio.TaskGroup) -> None:
+        """Send the sweep's queries as the quota allows; their answers come back on their own."""
+        if not sweep.queries and (sweep.probe or self._idle()):
+            sweep.under_way.append(group.create_task(self._look_idle(sweep.report)))
+        for query in sweep.queries:
+            await self._gate.acquire()
+            try:
+                number = await self._number(query, sweep.report)
+            except BaseException:
+                self._gate.release()
+                raise
+            if number is None:
+                self._asked(query)
+                self._gate.release()
+                continue
+            sweep.under_way.append(group.create_task(self._carry_out(query, number, sweep.report)))
+
+    async def _number(self, query: Query, report: Report) -> int | None:
+        """The query's request number once its turn has come; None if it isn't to be sent any more."""
+        if report.key_refused:
+            return None
         try:
-            if keys:
-                async with asyncio.TaskGroup() as group:
-                    for key in keys:
-                        group.create_task(self._look(self.tracked[key], report))
-            else:
-                await self._look_idle(report)
+            number = await self.watched.pacer.take()
+        except StoreStalled as error:
+            due = [self.tracked[key] for key in query.keys if key in self.tracked]
+            await self.watched.stalled(error, report, *due)
+            return None
+        return None if report.key_refused else number
+
+    async def _carry_out(self, query: Query, number: int, report: Report) -> None:
+        ends: list[Observation] = []
+        try:
+            if query.page is not None:
+                ends = await self._listing.look(query.page, query.keys, number, report)
+            elif (tracked := self.tracked.get(query.keys[0])) is not None:
+                await self._singles.look(tracked, number, report)
         finally:
-            for key in keys:
-                self._plan(self.tracked[key])
-        await self.standing.judge_trial(self._unfinished())
+            self._gate.release()
+            self._asked(query)
+        self._plan_looked(query.keys, report)
+        if ends:
+            # The page can be asked for again meanwhile: one end that is slow to complete hides no other change.
+            await self._listing.complete(ends, report)
+            self._plan_looked([end.key for end in ends], report)
+
+    def _plan_looked(self, keys: Iterable[TaskKey], report: Report) -> None:
+        for key in keys:
+            if key not in self.watched.due and key in report.looked and key in self.tracked:
+                self.watched.plan(self.tracked[key])
+
+    def _asked(self, query: Query) -> None:
+        """The query is over: whoever waited for its answer and isn't in it is due as before."""
+        if query.page is not None:
+            self._asking.discard(query.page)
+            waiting = self._aside.pop(query.page, {})
+            due = self.watched.due
+            due.put_back({k: at for k, at in waiting.items() if k in self.tracked and k not in due})
+
+    def _idle(self) -> bool:
+        """There is nothing to ask about, and nothing is being asked."""
+        alone = all(not sweep.queries for sweep in self._under_way)
+        return alone and self.watched.due.next_due() is None and not self._discovery()
+
+    async def _finish(self, sweep: _Sweep) -> None:
+        """Once every answer is there: what nothing has shown is due again, and judged is what the whole has shown."""
+        if sweep.under_way:
+            await asyncio.wait(sweep.under_way)
+        self._under_way.remove(sweep)
+        report, watched = sweep.report, self.watched
+        for key in sweep.due.keys() - report.looked:
+            if key in self.tracked and key not in watched.due:
+                # No page has shown it where it should be, or nobody was asked.
+                watched.pages.lose(key.id, report.started)
+                watched.due.put_back({key: sweep.due[key]})
+        await watched.standing.judge_trial(watched.unfinished)
         self.polled, self._stalled = True, report.stalled
-        self._say(report, self._pacer.queries - queries)
+        if self.health.rejected_since is not None:
+            self._probed_at = time.monotonic()
+        self._rest_while_failing(report)
+        self._say(report)
         self._after_sweep(self, report)
-        return report
+        self.wake()
+
+    def _rest_while_failing(self, report: Report) -> None:
+        """Nothing has answered for several polls: the whole account is asked after longer and longer."""
+        if not self._failing() or report.failed < report.asked:
+            self._rests_until = 0.0
+            return
+        poll = cadence.Known(None, failures=self.health.failed - FAILING + 1)
+        look = cadence.next_look(poll, self.watched.goals, chance=random.random())  # noqa: S311
+        self._rests_until = time.monotonic() + (look.delay or 0.0)
+
+    def _failing(self) -> bool:
+        """No poll of this account has succeeded for a while, whatever it was about."""
+        answered = self.watched.standing.last_answer
+        lately = answered is not None and time.monotonic() - answered < 2 * self.watched.goals.interval
+        return self.health.failed >= FAILING and not lately
+
+    def _careful(self) -> bool:
+        """Whether to wait for an answer before the next question."""
+        return self.watched.on_probation or self._failing() or self._stalled
+
+    def _most(self) -> int:
+        return max(1, int(SWEEP_SECONDS / self.watched.pacer.spacing))
+
+    # ── what is due ──
+
+    def _wishes(self, due: Mapping[TaskKey, float]) -> Iterable[Wish]:
+        """What is due, as the planner takes it. Tasks of a page that are alike make one wish: there are many. One that
+        has waited for long while its place wasn't found is asked for by itself."""
+        at, goals, where = time.monotonic(), self.watched.goals, self.watched.pages.where
+        horizon = at + cadence.NEAR * goals.interval
+        alike: dict[tuple[int | None, str | None, float], list[TaskKey]] = {}
+        for key, since in due.items():
+            tracked = self.tracked.get(key)
+            if tracked is None:
+                continue
+            if tracked.plain(horizon):
+                alike.setdefault((where.get(key.id), tracked.status, since), []).append(key)
+            else:
+                urgency = cadence.urgency(tracked.known(at), goals, max(at - since, 0.0))
+                yield Wish((key,), urgency, where.get(key.id), tracked.single)
+        for (page, status, since), keys in alike.items():
+            late = max(at - since, 0.0)
+            patience = LOST * cadence.goal_of(status, goals)
+            urgency = cadence.urgency(cadence.Known(status), goals, late)
+            yield Wish(tuple(keys), urgency, page, single=page is None and late > patience)
+
+    def view(self) -> ListView:
+        """The account's list as the planner needs it."""
+        pages = self.watched.pages
+        if not pages.usable():
+            return ListView((), {}, lambda _page: 0, usable=False)
+        unread = [page for page in pages.unread() if page not in self._asking]
+        stale = [page for page in pages.stale() if page not in self._asking]
+        return ListView(unread, self._wanted(), self._soon, stale, pages.rests)
+
+    def _wanted(self) -> dict[int, float]:
+        """Pages to be read for their own sake, with their urgency."""
+        if not self.watched.pages.usable():
+            return {}
+        at, goal = time.monotonic(), self.watched.goals.wait_interval
+        waited = {page: at - since if since else goal for page, since in self._discovery().items() if since <= at}
+        return {page: DISCOVERY * (1.0 + seconds / goal) for page, seconds in waited.items()}
+
+    def _discovery(self) -> dict[int, float]:
+        """When each page that isn't just being asked for is to be read for its own sake: to discover tasks, or because
+        one is missing, about which the whole list has the last word."""
+        watched = self.watched
+        around = max(LOOK_AROUND, AROUND_SHARE * (watched.pages.total or 1) * watched.pacer.spacing)
+        due = watched.pages.discovery(watched.goals.wait_interval, around) if watched.discovers else {}
+        if (since := watched.missing_since) is not None:
+            due = {**due, **watched.pages.census(since)}
+        return {page: at for page, at in due.items() if page not in self._asking}
+
+    def _soon(self, page: int) -> int:
+        """How many tasks of the page will be due within half their cadence."""
+        seen = self.watched.pages.seen.get(page)
+        count = 0
+        for tracked in seen.watched if seen is not None else ():
+            planned = self.watched.due.planned(tracked.key)
+            if planned is not None and planned <= cadence.goal_of(tracked.status, self.watched.goals) / 2:
+                count += 1
+        return count
+
+    async def _until_due(self) -> None:
+        # The alarm goes by the wall clock, so it may ring a little early.
+        while (left := self.next_sweep() - time.monotonic()) > 0:
+            self._wake.clear()
+            self._clock.after(f"sweep {self.name}", left, self._wake.set)
+            await self._wake.wait()
+
+    def next_sweep(self) -> float:
+        """When the next sweep is due (monotonic). While the key is refused, one query probes it at its own pace."""
+        watched = self.watched
+        if watched.on_probation and self._probed_at is not None:
+            pause = cadence.REJECTED_FOR_GOOD if self.health.rejected else cadence.REJECTED_AGAIN
+            return self._probed_at + pause
+        soonest = [*self._discovery().values()]
+        if (due := watched.due.next_due()) is not None:
+            soonest.append(due)
+        if not soonest:
+            asked = time.monotonic() if self._under_way else watched.standing.last_asked
+            soonest.append(0.0 if asked is None else asked + cadence.IDLE)
+        return max(min(soonest), self._rests_until)
+
+    async def _probe_key(self) -> None:
+        if self.watched.on_probation and self._before_probe is not None:
+            await self._before_probe()
+
+    # ── the account itself ──
+
+    async def _look_idle(self, report: Report) -> None:
+        try:
+            await self._ask_idle(report)
+        except StoreStalled as error:
+            await self.watched.stalled(error, report)
+
+    async def _ask_idle(self, report: Report) -> None:
+        watched, moment, started = self.watched, now(), time.monotonic()
+        report.asked += 1
+        try:
+            await watched.census.answers()
+        except UpstreamError as error:
+            await watched.failed(None, error, moment, started, report)
+        else:
+            # While a changed key is on trial, that a list answers proves nothing.
+            if watched.standing.trial is None or not watched.unfinished:
+                await watched.good((), moment)
+
+    async def known_ids(self) -> list[str]:
+        """The ids that the account's list shows, as far as it can be had; read anew if that was a while ago."""
+        pages = self.watched.pages
+        if pages.whole_since(time.monotonic() - cadence.IDLE):
+            return list(pages.where)
+        if time.monotonic() - self._known_at > cadence.IDLE:
+            try:
+                self._known_ids = await self.watched.census.all_ids()
+            except UpstreamError:
+                return self._known_ids
+            self._known_at = time.monotonic()
+        return self._known_ids
+
+    # ── what comes next, for people ──
+
+    def query_for(self, tracked: Tracked) -> str:
+        """The query that would ask about the task if it were due now."""
+        pages = self.watched.pages
+        page = pages.where.get(tracked.key.id) if pages.usable() and not tracked.single else None
+        if page is None or pages.rests(page) or (len(pages.seen[page].watched) < 2 and not self.watched.discovers):
+            return "get"
+        return f"page {page}"
+
+    def is_asking(self, key: TaskKey) -> bool:
+        """Whether a query that should show the task is under way, or waits for its turn in the quota."""
+        return any(key in sweep.due and key not in sweep.report.looked for sweep in self._under_way)
+
+    def rests_for(self) -> float:
+        """Seconds for which an account that gives no answers isn't asked; 0 or less when it may be."""
+        return self._rests_until - time.monotonic()
+
+    def because(self) -> str:
+        """Why the account is asked when it is."""
+        if self.watched.on_probation:
+            return "its key is refused: one probe at a time"
+        if self._rests_until > time.monotonic():
+            return f"{self.health.failed} failed polls in a row"
+        if self.watched.due.next_due() is None and not self.watched.discovers:
+            return "no task is due any more: one list item shows that the key still works"
+        return "the next tasks are due" + (", or new ones are looked for" if self.watched.discovers else "")
+
+    def caught_up(self, since: datetime | None = None) -> bool:
+        """Every task that was due at the start was looked at, or the account refuses to be asked. `since`: every task
+        that is looked at was asked for after that time."""
+        if not self.polled or self._stalled:
+            return False
+        next_due = self.watched.due.next_due()
+        waiting = [next_due] if next_due is not None else []
+        waiting += [at for sweep in self._under_way for at in sweep.due.values()]
+        if self.watched.on_probation or any(at <= self._planned_at for at in waiting):
+            return self.watched.on_probation
+        return since is None or all(self._seen_since(tracked, since) for tracked in self.tracked.values())
+
+    def _seen_since(self, tracked: Tracked, since: datetime) -> bool:
+        if tracked.failures or tracked.gone or tracked.missing or (tracked.seen is not None and tracked.seen >= since):
+            return True
+        return self.watched.due.planned(tracked.key) is None and not self.is_asking(tracked.key)
 
     def unwritten(self) -> list[Tracked]:
         """Tasks whose last look isn't in the store yet."""
         return [tracked for tracked in self.tracked.values() if tracked.dirty]
 
-    def caught_up(self) -> bool:
-        """Nothing is overdue: every task was asked since it was planned, or the account refuses to be asked."""
-        if not self.polled or self._stalled:
-            return False
-        next_due = self._due.next_due()
-        return self._on_probation() or next_due is None or next_due > time.monotonic()
-
-    def next_look(self, key: TaskKey) -> float | None:
-        """Seconds until the task is due; None when nobody looks again."""
-        return self._due.planned(key)
-
-    def _most(self) -> int:
-        return max(1, int(SWEEP_SECONDS / self._pacer.spacing))
-
-    def _on_probation(self) -> bool:
-        return self.health.rejected_since is not None
-
-    def _probe(self) -> list[TaskKey]:
-        """The one task that shows whether the key works: rather one that hasn't been refused yet."""
-        planned = [tracked for tracked in self.tracked.values() if self._due.planned(tracked.key) is not None]
-        probe = min(planned, key=lambda tracked: (tracked.failures, self._due.planned(tracked.key)), default=None)
-        if probe is None:
-            return []
-        self._due.forget(probe.key)
-        return [probe.key]
-
-    async def _until_due(self) -> None:
-        delay = self._delay()
-        due = time.monotonic() + delay
-        # The alarm goes by the wall clock, so it may ring a little early.
-        while (left := due - time.monotonic()) > 0:
-            self._wake.clear()
-            self._clock.after(f"sweep {self.name}", left, self._wake.set)
-            await self._wake.wait()
-
-    def _delay(self) -> float:
-        """Seconds until the next sweep. While the key is refused only one query probes it, at its own pace."""
-        if not self.polled:
-            return 0.0
-        if self.health.rejected:
-            return cadence.REJECTED_FOR_GOOD
-        if self._on_probation():
-            return cadence.REJECTED_AGAIN
-        next_due = self._due.next_due()
-        if next_due is None:
-            return cadence.IDLE
-        return next_due - time.monotonic()
-
-    def _plan(self, tracked: Tracked) -> None:
-        now = time.monotonic()
-        first = not tracked.asked
-        look = cadence.next_look(tracked.known(now), self._goals, chance=random.random(), first=first)  # noqa: S311
-        tracked.asked, tracked.because = True, look.because
-        if look.delay is None:
-            self._due.forget(tracked.key)
-        else:
-            self._due.plan(tracked.key, look.delay)
-
-    # ── one task ──
-
-    async def _look(self, tracked: Tracked, report: Report, *, trusted: bool = False) -> None:
-        async with self._gate:
-            try:
-                number = await self._pacer.take()
-                if report.key_refused:
-                    return
-                moment = datetime.now(tz=UTC)
-                report.asked += 1
-                await self._ask(tracked, number, moment, report, trusted=trusted)
-            except StoreStalled as error:
-                # Nothing is written, so nothing is believed either: the same is seen again later.
-                tracked.digest = b""
-                report.failed += 1
-                report.stalled = True
-                self.standing.say_once("store.stalled", error)
-                await asyncio.sleep(STALLED_PAUSE)
-
-    async def _ask(self, tracked: Tracked, number: int, moment: datetime, report: Report, *, trusted: bool) -> None:
-        try:
-            answer = await self._client.get_task(tracked.key.id)
-            stale = await self._compare(tracked, answer, number, moment, report, trusted=trusted)
-        except (TaskUnknown, NotOwned) as error:
-            await self._missing(tracked, error, number, moment, report)
-        except UpstreamError as error:
-            await self._failed(tracked, error, moment, report)
-        else:
-            if stale and not trusted:
-                await self._settle(tracked, report)
-
-    async def _compare(
-        self, tracked: Tracked, answer: Answer, number: int, moment: datetime, report: Report, *, trusted: bool
-    ) -> bool:
-        """Record what the answer changes; True when it seems older than what is known."""
-        digest = hashlib.blake2b(answer.body, digest_size=16).digest()
-        if digest == tracked.digest:
-            tracked.saw(number, moment)
-            await self._good(tracked, moment)
-            return False
-        observation = Observation(tracked.key, number, moment, "get", answer.fields(), trusted)
-        unchanged = [(tracked.key, tracked.number, tracked.seen)] if tracked.dirty and tracked.seen else []
-        recorded = await self._ledger.record(record_observations, [observation], unchanged)
-        self._count(recorded, report)
-        change = (recorded.comparisons or {})[tracked.key]
-        if change.snapshot is not None:
-            tracked.learn(change.snapshot, digest)
-        await self._good(tracked, moment)
-        return change.because == "stale"
-
-    async def _settle(self, tracked: Tracked, report: Report) -> None:
-        """One more GET tells whether the upstream really went back in time."""
-        number = await self._pacer.take()
-        await self._ask(tracked, number, datetime.now(tz=UTC), report, trusted=True)
-
-    async def _missing(
-        self, tracked: Tracked, error: UpstreamError, number: int, moment: datetime, report: Report
-    ) -> None:
-        """The API says that there is no such task, or that it isn't ours. A list has the last word."""
-        tracked.digest = b""
-        if self.standing.trial is not None and tracked.unfinished:
-            self.standing.trial.hidden.add(tracked.key)
-        elif tracked.status is None:
-            tracked.gone = True
-            report.unknown[tracked.key] = error
-            await self._good(tracked, moment)
-        else:
-            await self._lost(tracked, number, moment, report, owned=not isinstance(error, NotOwned))
-
-    async def _lost(self, tracked: Tracked, number: int, moment: datetime, report: Report, *, owned: bool) -> None:
-        """A task that was known isn't there: note it, and tell it once it is sure."""
-        first, tracked.missing = not tracked.missing, True
-        if first:
-            tracked.missing_at = time.monotonic()
-        try:
-            confirmed = not tracked.gone and await self._confirmed(tracked, owned=owned, first=first)
-        except UpstreamError as error:
-            await self._failed(tracked, error, moment, report)
-            return
-        reason = "not_found" if owned else "no_ownership"
-        recorded = await self._ledger.record(
-            record_missing, tracked.key, number, moment, reason, confirmed=confirmed, at_once=not owned
-        )
-        self._count(recorded, report)
-        change = (recorded.comparisons or {}).get(tracked.key)
-        if change is not None and change.snapshot is not None:
-            tracked.gone = bool(change.snapshot.gone)
-        await self._good(tracked, moment)
-
-    async def _confirmed(self, tracked: Tracked, *, owned: bool, first: bool) -> bool:
-        """Whether a task that a GET doesn't find is really gone: raises when the list can't be had either."""
-        if not owned:
-            await self.census.answers()
-            return True
-        if first or time.monotonic() - (tracked.missing_at or 0.0) < GONE_AFTER.total_seconds() - 1.0:
-            return False
-        others = [other for other in self.tracked.values() if other is not tracked and other.status is not None]
-        if others and all(other.missing for other in others):
-            return False
-        return not await self.census.shows(tracked.key.id)
-
-    # ── the account ──
-
-    async def _look_idle(self, report: Report) -> None:
-        moment = datetime.now(tz=UTC)
-        try:
-            await self._ask_idle(moment, report)
-        except StoreStalled as error:
-            report.stalled = True
-            self.standing.say_once("store.stalled", error)
-            await asyncio.sleep(STALLED_PAUSE)
-
-    async def _ask_idle(self, moment: datetime, report: Report) -> None:
-        try:
-            await self.census.answers()
-        except UpstreamError as error:
-            await self._failed(None, error, moment, report)
-        else:
-            # While a changed key is on trial, that a list answers proves nothing.
-            if self.standing.trial is None or not self._unfinished():
-                await self._good(None, moment)
-
-    async def _good(self, tracked: Tracked | None, moment: datetime) -> None:
-        if tracked is not None:
-            tracked.failures, tracked.refused, tracked.forbidden = 0, False, False
-            for other in self.tracked.values() if self._on_probation() else ():
-                other.forbidden = other.refused
-        before = self.health
-        await self.standing.good(moment, proof=tracked is None or not tracked.unknown)
-        if before.unreachable or before.rejected or before.failed >= max(3, len(self.tracked)):
-            self._hurry()
-
-    async def _failed(self, tracked: Tracked | None, error: UpstreamError, moment: datetime, report: Report) -> None:
-        report.failed += 1
-        report.error = error
-        forbidden = False
-        if tracked is not None:
-            tracked.failures += 1
-            tracked.refused = isinstance(error, KeyRejected) and error.status == FORBIDDEN
-            forbidden = tracked.refused and tracked.forbidden
-        await self.standing.failed(error, moment, its_own=forbidden)
-
-    def _hurry(self) -> None:
-        """The account answers again: what was put off by failures is looked at again at the usual pace."""
-        for tracked in self.tracked.values():
-            planned = self._due.planned(tracked.key)
-            if tracked.failures and planned is not None:
-                tracked.failures = 0
-                self._due.plan(tracked.key, random.random() * min(planned, self._goals.interval))  # noqa: S311
-
-    def _unfinished(self) -> int:
-        return sum(tracked.unfinished for tracked in self.tracked.values())
-
-    # ── telling ──
-
-    def _count(self, recorded: Recorded, report: Report) -> None:
-        report.events += len(recorded.events)
-        report.changed += sum(1 for change in (recorded.comparisons or {}).values() if change.changes)
-
-    def _say(self, report: Report, queries: int) -> None:
+    def _say(self, report: Report) -> None:
         say = log.info if report.changed or report.events else log.debug
         say(
             "sweep.finished",
             account=self.name,
-            seen=report.asked - report.failed,
+            seen=report.seen,
             changed=report.changed,
             events=report.events,
             failed=report.failed,
-            queries=queries,
+            queries=report.asked,
+            pages=report.pages,
             seconds=round(time.monotonic() - report.started, 3),
         )
+
+
+__all__ = ["Report", "Sweeper"]
