@@ -321,6 +321,19 @@ def test_run_watches_until_it_is_told_to_stop(shell: Shell, upstream: str) -> No
     assert KEY not in said.out + said.err
 
 
+def test_a_hangup_makes_run_take_over_what_the_configuration_says_now(shell: Shell, upstream: str) -> None:
+    with receiving() as hook, receiving() as other:
+        process = _running(shell, upstream, hook)
+        assert shell("status", "--why", "--json").items[0]["why"]["because"]
+        more = f"channels: {{other: {{url: '{other.url}', events: [task.unknown]}}}}\n"
+        configure(shell, upstream, more, tasks="[czf9fbk]")
+        process.send_signal(signal.SIGHUP)
+        wait_for(other.seen)
+        process.send_signal(signal.SIGTERM)
+        assert finished(process).code == 0
+    assert json.loads(other.seen[0].body)["data"]["near"] == ["czf9fbky"]
+
+
 def test_run_with_a_wrong_configuration_touches_nothing(shell: Shell) -> None:
     shell.configure("tasks: [czf9fbky]\n")
     said = finished(start("run", folder=shell.folder))

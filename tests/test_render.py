@@ -85,11 +85,52 @@ def test_a_failure_reads_as_promised() -> None:
             "● Watching 12 tunings: 3 training, 1 waiting, 8 finished. You'll hear starts, ends and trouble.",
         ),
         ("watcher.gap", "● Nothing was watched for 1 h 30 m; changes found after it: 2"),
-        ("watcher.config_rejected", "⚠ The changed configuration is wrong; the old one goes on"),
+        ("task.unknown", "⚠ czf9fbk is unknown to account default. Did you mean czf9fbky?"),
+        (
+            "watcher.config_rejected",
+            "⚠ The changed configuration is wrong, the old one goes on: "
+            "watcher.yaml:7:1: chanels: unknown key. Did you mean channels?",
+        ),
     ],
 )
 def test_the_first_line_says_everything(type_: str, title: str) -> None:
     assert read(sample_event(type_, now=NOON)).title == title
+
+
+def unknown(**details: Any) -> Message:
+    subject = {"id": "czf9fbk", "account": "main", "name": None, "status": None, "statusInfo": None}
+    return read(bare("task.unknown", account="main", task="czf9fbk", subject=subject, details=details))
+
+
+def test_an_id_that_its_account_doesnt_know_is_told_with_what_to_do() -> None:
+    assert unknown(reason="not_found", near=["czf9fbky", "czf8fbky"]) == Message(
+        title="⚠ czf9fbk is unknown to account main. Did you mean czf9fbky / czf8fbky?",
+        body="Fix: mend the id or its account in the configuration; the watcher notices that by itself\n"
+        "It is looked for every 15 minutes, in case it appears\n"
+        "Between 14:02:10 and 14:02:40 KST · czf9fbk · account main",
+    )
+    assert unknown(near=[]).title == "⚠ czf9fbk is unknown to account main. Compare it with the console"
+    hidden = unknown(reason="no_ownership", near=["czf9fbky"])
+    assert hidden.title == "⚠ czf9fbk: the key of account main may not see it"
+    assert hidden.body.startswith("Fix: use a key of the account that owns it")
+
+
+def test_an_unknown_id_was_never_seen_and_may_have_a_name_in_the_configuration() -> None:
+    sample = sample_event("task.unknown", now=NOON)
+    assert "First seen" not in read(sample).body
+    assert sample.subject is not None
+    named = replace(sample, subject={**sample.subject, "name": "support-bot v3"})
+    assert "Listed as: support-bot v3" in read(named).body
+
+
+def test_a_rejected_configuration_shows_every_problem_once() -> None:
+    first, second = "watcher.yaml:7:1: chanels: unknown key", "watcher.yaml:9:12: tasks[2].id: too long"
+    short = read(bare("watcher.config_rejected", details={"problems": [first, second, "and 3 more"]}))
+    assert short.title == f"⚠ The changed configuration is wrong, the old one goes on: {first}"
+    assert short.body.splitlines()[:3] == [second, "and 3 more", "See all of it with: watcher check"]
+    long = read(bare("watcher.config_rejected", details={"problems": [first + " x" * 60, second]}))
+    assert long.title.startswith(f"⚠ The changed configuration is wrong, the old one goes on: {first} x")
+    assert long.body.splitlines()[:2] == [first + " x" * 60, second]
 
 
 def test_every_type_has_words_and_a_sample() -> None:
