@@ -244,7 +244,7 @@ async def test_facts_that_cant_be_had_in_time_delay_no_event_and_amend_it_later(
         await watch.sweeper.sweep()
         assert watch.told() == ["task.failed"]
         sim.clear_faults()
-        watch.sweeper.watched.pacer._next = 0.0  # what a 429 asked for isn't the matter here
+        watch.sweeper.watched.pacer._paused_until = 0.0  # what a 429 asked for isn't the matter here
         await watch.settle()
         first, amending = (event for event in watch.reader.events() if event.type == "task.failed")
         assert (first.failure and first.failure.reason, first.failure and first.failure.message) == ("file.format", "")

@@ -343,6 +343,22 @@ def test_an_urgent_query_goes_before_all_that_wait_but_the_next() -> None:
     assert run_virtually(work()) == ["page 0", "page 1", "completing", "page 2", "page 3", "page 4"]
 
 
+def test_urgent_queries_take_every_second_place_at_most() -> None:
+    async def work() -> str:
+        one, order = pacer(60, Reservations()), list[str]()
+
+        async def ask(who: str, *, urgent: bool) -> None:
+            await one.take(urgent=urgent)
+            order.append(who)
+
+        waiting = [asyncio.create_task(ask("o", urgent=False)) for _ in range(6)]
+        await asyncio.sleep(0.5)
+        await asyncio.gather(*(ask("u", urgent=True) for _ in range(4)), *waiting)
+        return "".join(order)
+
+    assert run_virtually(work()) == "oououououo"
+
+
 # ── a slower pace that the upstream asks for ──
 
 
@@ -366,6 +382,19 @@ def test_each_429_doubles_the_distance_up_to_a_minute(limits: int, gap: float) -
 
 def test_a_longer_retry_after_is_kept() -> None:
     assert run_virtually(_after_limits(1, retry_after=30.0)) == [30.0]
+
+
+def test_a_changed_share_holds_at_once_even_for_who_waits() -> None:
+    async def work() -> float:
+        one = pacer(1, Reservations())
+        await one.take()
+        waiting = asyncio.create_task(one.take())
+        await asyncio.sleep(5)
+        one.share(60)
+        await waiting
+        return now() - 1000
+
+    assert run_virtually(work()) == pytest.approx(5.0)
 
 
 def test_queries_that_were_under_way_together_slow_down_once() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -66,6 +67,7 @@ async def run(settings: Settings, say: Say, redactor: Redactor | None = None, wa
         log.info(
             "watcher.running", version=__version__, tasks=len(settings.tasks), channels=len(channels), port=daemon.port
         )
+        _spare_the_collector()
         probing = asyncio.create_task(probe_channels(channels, say), name="preflight of the channels")
         try:
             return await daemon.run()
@@ -167,15 +169,15 @@ async def _census(settings: Settings, name: str, redactor: Redactor) -> AsyncIte
     account = settings.accounts[name]
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
     client = Client(account, redactor=redactor, proxy=proxy, ssl_context=make_ssl_context(settings.ca_file))
-    with _shared_quota(settings, name) as pacer:
+    async with _shared_quota(settings, name) as pacer:
         try:
             yield Census(client, pacer)
         finally:
             await client.aclose()
 
 
-@contextmanager
-def _shared_quota(settings: Settings, name: str) -> Iterator[Pacer]:
+@asynccontextmanager
+async def _shared_quota(settings: Settings, name: str) -> AsyncIterator[Pacer]:
     """The account's budget as the store keeps it, which a daemon beside us shares; its own where there is no store."""
     rate = settings.accounts[name].queries_per_minute
     try:
@@ -183,10 +185,21 @@ def _shared_quota(settings: Settings, name: str) -> Iterator[Pacer]:
     except StoreError:
         yield pacer_without_store(rate)
         return
+    share = StoredShare(database, name)
+    pacer = Pacer(rate, share)
     try:
-        yield Pacer(rate, StoredShare(database, name))
+        yield pacer
+        await share.release(pacer.ahead())
     finally:
         database.close()
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays; looking through it for garbage again and again would cost a tenth of the CPU, and
+    pauses of the loop."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _say_store(store: Store) -> None:

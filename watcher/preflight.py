@@ -79,7 +79,7 @@ class FirstRound:
             telling.add_done_callback(self._waiting.discard)
 
     async def _say_unknown(self, sweeper: Sweeper, unknown: dict[TaskKey, UpstreamError]) -> None:
-        known = await sweeper.known_ids()
+        known = await sweeper.watched.known_ids()
         for key, error in unknown.items():
             self._say(unknown_line(key, known, error))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from watcher.clova.quota import Pacer
 from watcher.clova.wire import Page
 from watcher.errors import TaskUnknown, UpstreamError
 from watcher.models import Event, Fields, TaskKey
-from watcher.scheduler import listing, pages, singles, standing, sweep, tracked, watched
 from watcher.scheduler.adoption import Adoption
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.report import Report
@@ -225,6 +225,9 @@ class _AtOnce:
         await asyncio.sleep(0)
         return self._database.write_now(work, *args, **kwargs)
 
+    async def calm(self) -> None:
+        """Nothing ever waits for it."""
+
 
 def _bend_time(patch: pytest.MonkeyPatch) -> None:
     class Wall(datetime):
@@ -232,11 +235,10 @@ def _bend_time(patch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: Any = None) -> Any:
             return wall()
 
-    for module in (listing, pages, singles, standing, sweep, tracked, watched):
-        patch.setattr(module, "time", SimpleNamespace(monotonic=now))
-    for module in (listing, singles, sweep, watched):
-        patch.setattr(module, "now", wall)
-    for module in (standing, tracked):
-        patch.setattr(module, "datetime", Wall)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("watcher.scheduler.") and name != "watcher.scheduler.clock":
+            for what, bent in (("time", SimpleNamespace(monotonic=now)), ("now", wall), ("datetime", Wall)):
+                if hasattr(module, what):
+                    patch.setattr(module, what, bent)
     begin = Report.__init__
     patch.setattr(Report, "__init__", lambda self, **more: begin(self, **{"started": now(), **more}))

@@ -106,7 +106,7 @@ def _screen(seen: Overview, now: datetime, width: int) -> RenderableType:
 
     notes = [Text(clean(f"⚠ {note}"), "yellow") for note in seen.notes]
     more = [Text(clean(line), "dim") for line in seen.more]
-    return Group(*notes, Text(summary(seen.tasks), "dim"), rich_table(*table(seen, now), width), *more)
+    return Group(*notes, Text(summary(seen), "dim"), rich_table(*table(seen, now), width), *more)
 
 
 class _Lines:

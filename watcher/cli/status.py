@@ -68,7 +68,7 @@ def status(arguments: Namespace) -> int:
         seen = recent(seen, now)
     for note in filter(None, (*seen.notes, unanswered)):
         say(f"⚠ {note}")
-    say(summary(seen.tasks))
+    say(summary(seen))
     print_table(*(table(seen, now) if plan is None else _why_table(seen, plan, now)))
     for line in (*seen.more, *(why.account_lines(plan, now) if plan else ())):
         say(line)
@@ -148,9 +148,9 @@ def obstacle(task: Known, seen: Overview) -> str:
     return seen.troubles.get(task.key.account, "")
 
 
-def summary(tasks: Iterable[Known]) -> str:
+def summary(seen: Overview) -> str:
     """`3 training · 1 waiting · 8 ready`."""
-    counts = Counter(_group(task) for task in tasks)
+    counts = Counter(_group(task, seen.unknown) for task in seen.tasks)
     return " · ".join(f"{count} {name}" for name, count in counts.items()) or "no task"
 
 
@@ -251,7 +251,7 @@ def rank(task: Known) -> tuple[int, float]:
     return _ORDER.get(task.snapshot.status, 2), -task.snapshot.changed.timestamp()
 
 
-def _group(task: Known) -> str:
+def _group(task: Known, unknown: frozenset[str] = frozenset()) -> str:
     if task.snapshot is None:
-        return "not seen yet"
+        return "unknown" if str(task.key) in unknown else "not seen yet"
     return "gone" if task.snapshot.gone else _COUNTED.get(task.snapshot.status, "in an unknown state")

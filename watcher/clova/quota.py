@@ -7,6 +7,7 @@ store, so that no minute has more queries than the share.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -52,12 +53,14 @@ class Pacer:
         self._pace = Pace(queries_per_minute)
         self._reserve = reserve
         self._clock = clock
-        self._next = clock()
+        self._taken_at = -math.inf
+        self._paused_until = -math.inf
+        self._changed = asyncio.Event()
         self._reserved_until = -math.inf
         self._slack = SLACK
         self._numbers = iter(range(0))
         self._turn = asyncio.Lock()
-        self._line = asyncio.Lock()
+        self._line, self._urgent_line = asyncio.Lock(), asyncio.Lock()
 
     @property
     def spacing(self) -> float:
@@ -75,16 +78,15 @@ class Pacer:
         return self._pace.slowed(self._clock())
 
     async def take(self, *, urgent: bool = False) -> int:
-        """Wait for the next free place and return its request number. Callers are served in order, urgent ones before
-        all others but the one whose turn it is."""
-        if urgent:
-            return await self._take()
-        async with self._line:
+        """Wait for the next free place and return its request number. Callers are served in order; urgent ones have a
+        line of their own, and every second place while somebody waits in it."""
+        async with self._urgent_line if urgent else self._line:
             return await self._take()
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long, at most 15 min: the upstream asked for it."""
-        self._next = max(self._next, self._clock() + min(max(seconds, 0.0), LONGEST_PAUSE))
+        until = self._clock() + min(max(seconds, 0.0), LONGEST_PAUSE)
+        self._paused_until = max(self._paused_until, until)
 
     def limited(self, started: float, retry_after: float | None) -> None:
         """A query sent at `started` (monotonic) was answered with 429: slower from now on, after what was asked for."""
@@ -99,12 +101,13 @@ class Pacer:
             self.pause(pause)
 
     def share(self, queries_per_minute: float) -> None:
-        """The configured share has changed."""
+        """The configured share has changed: who waits for its turn hears of it."""
         self._pace.share(queries_per_minute)
+        self._changed.set()
 
     def ahead(self) -> float:
         """Seconds until the next query may start; 0 or less when it may start now."""
-        return self._next - self._clock()
+        return max(self._taken_at + self.spacing, self._paused_until) - self._clock()
 
     async def _take(self) -> int:
         async with self._turn:
@@ -114,15 +117,18 @@ class Pacer:
                 if number is not None:
                     break
                 await self._reserve_block()
-            self._next = max(self._clock(), self._next) + self.spacing
+            self._taken_at = self._clock()
             self.queries += 1
             self.last_number = number
             return number
 
     async def _until_free(self) -> None:
-        # A pause may be prolonged while we sleep.
-        while (delay := self.ahead()) > 0:  # noqa: ASYNC110 - nothing but time ends this wait
-            await asyncio.sleep(delay)
+        # A pause may be prolonged while we sleep, and the share may change.
+        while (delay := self.ahead()) > 0:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._changed.wait()
 
     def _covered(self) -> bool:
         """A query at the block's very end still needs its own spacing inside the reservation."""
@@ -134,6 +140,6 @@ class Pacer:
         seconds = count * spacing + self._slack
         reserved = await self._reserve(seconds, count)
         self._numbers = iter(range(reserved.first, reserved.first + count))
-        self._next = max(self._next, started + reserved.wait)
+        self._paused_until = max(self._paused_until, started + reserved.wait)
         self._reserved_until = started + reserved.wait + seconds
         self._slack = max(SLACK, 2 * (self._clock() - started))

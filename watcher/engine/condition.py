@@ -102,6 +102,9 @@ class _Metrics:
             "watcher_deliveries", "Deliveries in the store.", ["channel", "state"], registry=registry
         )
         self._failing = Gauge("watcher_channel_failing", "1 while a channel fails.", ["channel"], registry=registry)
+        self._by_name = (
+            self._tasks, self._up, self._age, self._queries, self._pace, self._late, self._stalest, self._failing,
+        )  # fmt: skip
         self._uptime = Gauge("watcher_uptime_seconds", "Running time over all lives of the store.", registry=registry)
         self._info = Gauge("watcher_build_info", "Always 1.", ["version"], registry=registry)
         self._info.labels(__version__).set(1)
@@ -112,7 +115,7 @@ class _Metrics:
 
     def text(self, status: DaemonStatus) -> str:
         core, now = status.core, time.monotonic()
-        for gauge in (self._tasks, self._up, self._age, self._queries, self._pace, self._late, self._stalest):
+        for gauge in self._by_name:
             gauge.clear()
         for name, sweeper in core.sweepers.items():
             for state, count in Counter(t.status or "unseen" for t in sweeper.tracked.values()).items():

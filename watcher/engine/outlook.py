@@ -100,7 +100,7 @@ def _task(sweeper: Sweeper, tracked: Tracked) -> dict[str, Any]:
         "account": tracked.key.account,
         "id": tracked.key.id,
         "next_at": None if planned is None else _moment(planned),
-        "query": None if planned is None else sweeper.query_for(tracked),
+        "query": None if planned is None else sweeper.agenda.query_for(tracked),
         "because": because,
     }
 

@@ -212,10 +212,9 @@ class Reloader:
     def _reconnect(self, sweeper: Sweeper, stored: Stored) -> None:
         core, watched = self._core, sweeper.watched
         account = core.settings.accounts[sweeper.name]
-        watched.client = make_client(core.settings, account, core.redactor, core.context, watched.pacer)
+        watched.reconnect(make_client(core.settings, account, core.redactor, core.context, watched.pacer))
         mark = key_mark(account.api_key.get_secret_value())
         watched.standing.trial = None if mark == stored.mark else Trial(mark)
-        watched.pages.forget()
         failing = tuple(key for key, tracked in watched.tracked.items() if tracked.failures)
         watched.due.plan_together(failing, 0.0)
         sweeper.retry()

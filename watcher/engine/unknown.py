@@ -55,7 +55,7 @@ class UnknownTasks:
                     self._waiting.pop(key, None)
 
     async def _tell(self, key: TaskKey, sweeper: Sweeper, error: UpstreamError) -> None:
-        known = await sweeper.known_ids()
+        known = await sweeper.watched.known_ids()
         tracked = sweeper.tracked.get(key)
         if tracked is None or not tracked.unknown:
             return

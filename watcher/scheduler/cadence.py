@@ -66,7 +66,7 @@ def next_look(known: Known, goals: Goals, *, chance: float, first: bool = False)
     """Plan the next look. `chance` (0 to 1) spreads queries; `first`: the task was just seen for the first time by this
     process, so its phase is chosen anew lest all tasks stay in step."""
     if known.failures:
-        return Next(_backoff(known, goals, chance), f"{known.failures} failed polls in a row")
+        return Next(_backoff(known, goals, chance), _failed_polls(known.failures))
     if known.gone:
         what = "unknown to its account" if known.status is None else "gone"
         return Next(_spread(GONE_FOR_GOOD, chance), f"{what}, looked for slowly")
@@ -104,6 +104,10 @@ def urgency(known: Known, goals: Goals, late: float) -> float:
     if is_near_end(known, goals):
         return 8.0 * waited
     return {RUNNING: 2.0, None: 4.0}.get(known.status, 1.0) * waited
+
+
+def _failed_polls(count: int) -> str:
+    return f"{count} failed polls in a row" if count > 1 else "its last poll failed"
 
 
 def _after_the_end(known: Known, goals: Goals, chance: float) -> Next:

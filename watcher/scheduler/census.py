@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from watcher.clova import Client, Page
 from watcher.clova.quota import Pacer
+from watcher.errors import UpstreamError
 from watcher.models import Fields
 
 MOST_PAGES = 50
 """Pages that are read for somebody who waits for it."""
+
+KNOWN_FOR = 300.0
+"""Seconds for which what the list has shown is good enough to find near misses in."""
 
 
 class Census:
@@ -15,11 +21,23 @@ class Census:
 
     def __init__(self, client: Client, pacer: Pacer) -> None:
         self._client, self._pacer = client, pacer
+        self._known: list[str] = []
+        self._known_at = -KNOWN_FOR
 
     async def answers(self) -> None:
         """One list item: the cheapest question that proves the key."""
         await self._pacer.take()
         await self._client.list_tasks(0, 1)
+
+    async def known_ids(self) -> list[str]:
+        """The ids that the list shows, as far as it can be had; read anew if that was a while ago."""
+        if time.monotonic() - self._known_at > KNOWN_FOR:
+            try:
+                self._known = await self.all_ids()
+            except UpstreamError:
+                return self._known
+            self._known_at = time.monotonic()
+        return self._known
 
     async def all_ids(self) -> list[str]:
         """Every id that the list shows, page by page."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from watcher.clova import Page
+from watcher.clova import ListAnswer, Page
 from watcher.clova.dates import parse_instant
 from watcher.errors import BadAnswer, KeyRejected, RateLimited, StoreStalled, UpstreamError, Verdict
 from watcher.models import FAILED, TERMINAL, Fields, Observation, TaskKey
@@ -80,10 +80,15 @@ class Listing:
         watched, moment, started = self._watched, now(), time.monotonic()
         report.asked += 1
         report.pages += 1
+        client = watched.client
         try:
-            shown, ends = await self._read(page, number, moment, started, report)
+            answer = await client.fetch_page(page, SIZE)
+            if watched.client is not client:
+                return []  # another key is in force since: what this one was told says nothing about it
+            shown, ends = await self._read(answer, page, number, moment, started, report)
         except UpstreamError as error:
-            await self._failed(page, error, keys, moment, started, report)
+            if watched.client is client:
+                await self._failed(page, error, keys, moment, started, report)
             return []
         report.seen += len(shown)
         report.looked.update(tracked.key for tracked in shown)
@@ -91,10 +96,9 @@ class Listing:
         return ends
 
     async def _read(
-        self, page: int, number: int, moment: datetime, at: float, report: Report
+        self, answer: ListAnswer, page: int, number: int, moment: datetime, at: float, report: Report
     ) -> tuple[list[Tracked], list[Observation]]:
         watched = self._watched
-        answer = await watched.client.fetch_page(page, SIZE)
         watched.pacer.answered(answer.rate_limit)
         digest = hashlib.blake2b(answer.body, digest_size=16).digest()
         same, ends = watched.pages.unchanged(page, at, digest), list[Observation]()
@@ -148,10 +152,10 @@ class Listing:
         return shown
 
     def _worth_completing(self, shown: _Shown) -> list[Observation]:
-        """As many of the ends as the quota has time for, failures first; the others are observed as they are."""
+        """As many of the ends as half of the quota has time for, failures first; the others are observed as they are."""
         watched = self._watched
         busy = sum(tracked.completing for tracked in watched.tracked.values()) if shown.awaiting else 0
-        most = max(0, int(COMPLETED_WITHIN / watched.pacer.spacing) - busy)
+        most = max(0, int(COMPLETED_WITHIN / (2 * watched.pacer.spacing)) - busy)
         waiting = sorted(shown.awaiting, key=lambda end: end.fields["status"] != FAILED)
         ends = waiting[: max(most, 1)]
         shown.observed.extend(waiting[max(most, 1) :])
@@ -178,9 +182,9 @@ class Listing:
             elif change.because == "stale":
                 tracked.stale = True
             elif change.snapshot is not None:
-                first = tracked.status is None
+                told = tracked.status is not None or self._is_news(tracked, observation.fields, observation.time)
                 tracked.learn(change.snapshot, b"" if change.changes else tracked.digest)
-                if _lacks_facts(observation.fields) and change.changes and (not first or tracked.status == FAILED):
+                if told and change.changes and _lacks_facts(observation.fields):
                     tracked.incomplete = True
 
     def _unwritten(self, tracked: Tracked) -> None:

@@ -87,7 +87,7 @@ class Pages:
         self.total = max(total, 1) if total is not None else max(self.total or 1, number + 1 + bool(ids))
         if number == 0:
             self._count_growth(elements or 0, at)
-        if number and number not in self.seen and all(id_ in self.where for id_ in ids):
+        if number and number not in self.seen and self._repeats(set(ids)):
             # Nothing new behind what is known: an empty page, or one that is repeated for ever.
             self._end = min(self._end, number)
             return
@@ -132,7 +132,8 @@ class Pages:
     def lose(self, id_: str, asked_since: float) -> None:
         """A due task wasn't shown. Its page isn't believed any more, if it was really read since then."""
         number = self.where.get(id_)
-        if number is not None and number in self.seen and self.seen[number].at >= asked_since:
+        page = self.seen.get(number) if number is not None else None
+        if number is not None and (page is None or page.at >= asked_since):
             del self.where[id_]
             self._lost_at = time.monotonic()
 
@@ -207,6 +208,9 @@ class Pages:
         """Those that are believed to exist: some more than were read, however many the list claims."""
         frontier = max(self.seen, default=-1) + 1 + STRIDE
         return range(min(self.total or 1, self._end, frontier))
+
+    def _repeats(self, ids: set[str]) -> bool:
+        return not ids or any(ids.issubset(page.ids) for page in self.seen.values())
 
     def _rested(self, due: dict[int, float]) -> dict[int, float]:
         rests = {page: rest.until for page, rest in self._resting.items()}

@@ -39,20 +39,33 @@ class Singles:
             await self._watched.stalled(error, report, tracked)
 
     async def _ask(self, tracked: Tracked, number: int, report: Report, *, trusted: bool) -> None:
-        moment, started = now(), time.monotonic()
+        moment, started, client = now(), time.monotonic(), self._watched.client
         report.asked += 1
         try:
-            answer = await self._watched.client.get_task(tracked.key.id)
+            answer = await client.get_task(tracked.key.id)
+            if self._watched.client is not client:
+                report.looked.discard(tracked.key)
+                return
             self._watched.pacer.answered(answer.rate_limit)
             doubtful = await self._compare(tracked, answer, number, moment, report, trusted=trusted)
-        except (TaskUnknown, NotOwned) as error:
-            await self._missing(tracked, error, number, moment, started, report)
         except UpstreamError as error:
-            await self._watched.failed(tracked, error, moment, started, report)
+            if self._watched.client is client:
+                await self._refused(tracked, error, number, moment, started, report)
+            else:
+                # Another key is in force since: what this one was told says nothing about it.
+                report.looked.discard(tracked.key)
         else:
             if doubtful and not trusted:
                 # One more GET tells whether the upstream really went back in time.
                 await self._ask(tracked, await self._watched.pacer.take(), report, trusted=True)
+
+    async def _refused(
+        self, tracked: Tracked, error: UpstreamError, number: int, moment: datetime, started: float, report: Report
+    ) -> None:
+        if isinstance(error, TaskUnknown | NotOwned):
+            await self._missing(tracked, error, number, moment, started, report)
+        else:
+            await self._watched.failed(tracked, error, moment, started, report)
 
     async def _compare(
         self, tracked: Tracked, answer: Answer, number: int, moment: datetime, report: Report, *, trusted: bool
@@ -109,6 +122,7 @@ class Singles:
         """A task that was known isn't there: note it, and tell it once it is sure."""
         watched = self._watched
         first, tracked.missing = not tracked.missing, True
+        watched.anything_missing = True
         if first:
             tracked.missing_at = time.monotonic()
         try:

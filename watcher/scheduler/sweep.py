@@ -18,13 +18,14 @@ from datetime import datetime
 
 import structlog
 
+from watcher.clova import Client
 from watcher.errors import StoreStalled, UpstreamError
 from watcher.models import Observation, TaskKey
 from watcher.scheduler import cadence
+from watcher.scheduler.agenda import Agenda
 from watcher.scheduler.clock import Clock
 from watcher.scheduler.listing import Listing
-from watcher.scheduler.pages import LOOK_AROUND
-from watcher.scheduler.planner import DISCOVERY, ListView, Query, Wish, choose
+from watcher.scheduler.planner import Query
 from watcher.scheduler.report import Report
 from watcher.scheduler.singles import Singles
 from watcher.scheduler.tracked import Tracked
@@ -36,17 +37,8 @@ log = structlog.get_logger()
 AT_ONCE = 8
 """Requests of one account under way at the same time, so that slow answers don't eat the quota's pace."""
 
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 1.0
 """A sweep takes no more queries than the quota allows in so long; what is left is weighed anew for the next one."""
-
-AROUND_SHARE = 4.0
-"""A look at the whole list for discovery takes no more than a quarter of the quota."""
-
-TOGETHER = 0.25
-"""Seconds by which a task may be looked at early, since others are due."""
-
-LOST = 2.0
-"""Cadences after which a task whose page isn't known is no longer looked for on pages."""
 
 FAILING = 3
 """Failed polls in a row after which the whole account is asked more and more slowly, one query at a time."""
@@ -54,10 +46,12 @@ FAILING = 3
 
 @dataclass(slots=True, eq=False)
 class _Sweep:
-    """One sweep under way; `due` are its tasks, with the time since when. `probe`: it is there to try the key."""
+    """One sweep under way; `due` are its tasks, with the time since when. `client` is what it was begun
+    with; `probe`: it is there to try the key."""
 
     due: Mapping[TaskKey, float]
     queries: Sequence[Query]
+    client: Client
     probe: bool = False
     report: Report = field(default_factory=Report)
     under_way: list[asyncio.Task[None]] = field(default_factory=list)
@@ -78,6 +72,7 @@ class Sweeper:
         self._clock = clock
         self._after_sweep = after_sweep
         self._before_probe = before_probe
+        self.agenda = Agenda(watched)
         self._singles, self._listing = Singles(watched), Listing(watched)
         self._wake = asyncio.Event()
         self._gate = asyncio.Semaphore(AT_ONCE)
@@ -86,10 +81,6 @@ class Sweeper:
         self._rests_until = 0.0
         self._under_way: list[_Sweep] = []
         self._planned_at = time.monotonic()
-        self._known_ids: list[str] = []
-        self._known_at = -cadence.IDLE
-        self._asking: set[int] = set()
-        self._aside: dict[int, dict[TaskKey, float]] = {}
 
     @property
     def name(self) -> str:
@@ -143,9 +134,12 @@ class Sweeper:
 
     async def look_at_all(self) -> list[Report]:
         """Look at every task once, also those that have settled, and discover once (for `watcher once`)."""
-        reports, todo = list[Report](), set(self.tracked)
-        while todo or self._wanted():
-            self.watched.due.plan_together(tuple(todo), 0.0)
+        reports, todo, due = list[Report](), set(self.tracked), self.watched.due
+        due.plan_together(tuple(todo), 0.0)
+        while todo or self.agenda.pages_wanted():
+            for key in self.tracked.keys() - todo:
+                due.forget(key)
+            due.plan_together(tuple(key for key in todo if key not in due), 0.0)
             report = await self._sweep(self._begin(bold=True))
             reports.append(report)
             todo &= set(self.tracked)
@@ -167,27 +161,13 @@ class Sweeper:
 
     def _begin(self, *, bold: bool = False) -> _Sweep:
         """What to ask now. `bold`: an account that hasn't answered lately is asked about all the same."""
-        sweep = self._probe() if self.watched.on_probation else self._chosen(bold=bold)
+        if self.watched.on_probation:
+            sweep = self._probe()
+        else:
+            due, queries = self.agenda.take(1 if self._failing() and not bold else self._most())
+            sweep = _Sweep(due, queries, self.watched.client)
         self._under_way.append(sweep)
         return sweep
-
-    def _chosen(self, *, bold: bool) -> _Sweep:
-        due, most = self._pop_due(), 1 if self._failing() and not bold else self._most()
-        queries = choose(self._wishes(due), self.view())
-        queries, left = queries[:most], queries[most:]
-        self.watched.due.put_back({key: due.pop(key) for query in left for key in query.keys})
-        self._asking.update(query.page for query in queries if query.page is not None)
-        return _Sweep(due, queries)
-
-    def _pop_due(self) -> dict[TaskKey, float]:
-        """What is due, but for tasks whose page is being asked for already: its answer tells about them."""
-        ahead = min(TOGETHER, self.watched.goals.interval / 50)
-        due, where = self.watched.due.pop_due(ahead), self.watched.pages.where
-        for key in list(due) if self._asking else ():
-            page = where.get(key.id, -1)
-            if page in self._asking and not self.tracked[key].single:
-                self._aside.setdefault(page, {})[key] = due.pop(key)
-        return due
 
     def _probe(self) -> _Sweep:
         """The one task that shows whether the key works: rather one that hasn't been refused yet."""
@@ -195,9 +175,10 @@ class Sweeper:
         planned = [tracked for tracked in self.tracked.values() if due.planned(tracked.key) is not None]
         probe = min(planned, key=lambda tracked: (tracked.failures, due.planned(tracked.key)), default=None)
         if probe is None:
-            return _Sweep({}, (), probe=True)
+            return _Sweep({}, (), self.watched.client, probe=True)
         due.forget(probe.key)
-        return _Sweep({probe.key: time.monotonic()}, [Query(None, (probe.key,), 1.0)], probe=True)
+        query = Query(None, (probe.key,), 1.0)
+        return _Sweep({probe.key: time.monotonic()}, [query], self.watched.client, probe=True)
 
     async def _send(self, sweep: _Sweep, group: asyncio.TaskGroup) -> None:
         """Send the sweep's queries as the quota allows; their answers come back on their own."""
@@ -211,7 +192,7 @@ class Sweeper:
                 self._gate.release()
                 raise
             if number is None:
-                self._asked(query)
+                self.agenda.asked(query)
                 self._gate.release()
                 continue
             sweep.under_way.append(group.create_task(self._carry_out(query, number, sweep.report)))
@@ -221,6 +202,8 @@ class Sweeper:
         if report.key_refused:
             return None
         try:
+            # A hundred accounts at once: an answer that nobody has time to read would look like none.
+            await self.watched.ledger.database.calm()
             number = await self.watched.pacer.take()
         except StoreStalled as error:
             due = [self.tracked[key] for key in query.keys if key in self.tracked]
@@ -237,8 +220,9 @@ class Sweeper:
                 await self._singles.look(tracked, number, report)
         finally:
             self._gate.release()
-            self._asked(query)
+            self.agenda.asked(query)
         self._plan_looked(query.keys, report)
+        self.wake()
         if ends:
             # The page can be asked for again meanwhile: one end that is slow to complete hides no other change.
             await self._listing.complete(ends, report)
@@ -249,18 +233,10 @@ class Sweeper:
             if key not in self.watched.due and key in report.looked and key in self.tracked:
                 self.watched.plan(self.tracked[key])
 
-    def _asked(self, query: Query) -> None:
-        """The query is over: whoever waited for its answer and isn't in it is due as before."""
-        if query.page is not None:
-            self._asking.discard(query.page)
-            waiting = self._aside.pop(query.page, {})
-            due = self.watched.due
-            due.put_back({k: at for k, at in waiting.items() if k in self.tracked and k not in due})
-
     def _idle(self) -> bool:
         """There is nothing to ask about, and nothing is being asked."""
         alone = all(not sweep.queries for sweep in self._under_way)
-        return alone and self.watched.due.next_due() is None and not self._discovery()
+        return alone and self.watched.due.next_due() is None and not self.agenda.pages_due()
 
     async def _finish(self, sweep: _Sweep) -> None:
         """Once every answer is there: what nothing has shown is due again, and judged is what the whole has shown."""
@@ -275,7 +251,7 @@ class Sweeper:
                 watched.due.put_back({key: sweep.due[key]})
         await watched.standing.judge_trial(watched.unfinished)
         self.polled, self._stalled = True, report.stalled
-        if self.health.rejected_since is not None:
+        if self.health.rejected_since is not None and sweep.client is watched.client:
             self._probed_at = time.monotonic()
         self._rest_while_failing(report)
         self._say(report)
@@ -304,66 +280,6 @@ class Sweeper:
     def _most(self) -> int:
         return max(1, int(SWEEP_SECONDS / self.watched.pacer.spacing))
 
-    # ── what is due ──
-
-    def _wishes(self, due: Mapping[TaskKey, float]) -> Iterable[Wish]:
-        """What is due, as the planner takes it. Tasks of a page that are alike make one wish: there are many. One that
-        has waited for long while its place wasn't found is asked for by itself."""
-        at, goals, where = time.monotonic(), self.watched.goals, self.watched.pages.where
-        horizon = at + cadence.NEAR * goals.interval
-        alike: dict[tuple[int | None, str | None, float], list[TaskKey]] = {}
-        for key, since in due.items():
-            tracked = self.tracked.get(key)
-            if tracked is None:
-                continue
-            if tracked.plain(horizon):
-                alike.setdefault((where.get(key.id), tracked.status, since), []).append(key)
-            else:
-                urgency = cadence.urgency(tracked.known(at), goals, max(at - since, 0.0))
-                yield Wish((key,), urgency, where.get(key.id), tracked.single)
-        for (page, status, since), keys in alike.items():
-            late = max(at - since, 0.0)
-            patience = LOST * cadence.goal_of(status, goals)
-            urgency = cadence.urgency(cadence.Known(status), goals, late)
-            yield Wish(tuple(keys), urgency, page, single=page is None and late > patience)
-
-    def view(self) -> ListView:
-        """The account's list as the planner needs it."""
-        pages = self.watched.pages
-        if not pages.usable():
-            return ListView((), {}, lambda _page: 0, usable=False)
-        unread = [page for page in pages.unread() if page not in self._asking]
-        stale = [page for page in pages.stale() if page not in self._asking]
-        return ListView(unread, self._wanted(), self._soon, stale, pages.rests)
-
-    def _wanted(self) -> dict[int, float]:
-        """Pages to be read for their own sake, with their urgency."""
-        if not self.watched.pages.usable():
-            return {}
-        at, goal = time.monotonic(), self.watched.goals.wait_interval
-        waited = {page: at - since if since else goal for page, since in self._discovery().items() if since <= at}
-        return {page: DISCOVERY * (1.0 + seconds / goal) for page, seconds in waited.items()}
-
-    def _discovery(self) -> dict[int, float]:
-        """When each page that isn't just being asked for is to be read for its own sake: to discover tasks, or because
-        one is missing, about which the whole list has the last word."""
-        watched = self.watched
-        around = max(LOOK_AROUND, AROUND_SHARE * (watched.pages.total or 1) * watched.pacer.spacing)
-        due = watched.pages.discovery(watched.goals.wait_interval, around) if watched.discovers else {}
-        if (since := watched.missing_since) is not None:
-            due = {**due, **watched.pages.census(since)}
-        return {page: at for page, at in due.items() if page not in self._asking}
-
-    def _soon(self, page: int) -> int:
-        """How many tasks of the page will be due within half their cadence."""
-        seen = self.watched.pages.seen.get(page)
-        count = 0
-        for tracked in seen.watched if seen is not None else ():
-            planned = self.watched.due.planned(tracked.key)
-            if planned is not None and planned <= cadence.goal_of(tracked.status, self.watched.goals) / 2:
-                count += 1
-        return count
-
     async def _until_due(self) -> None:
         # The alarm goes by the wall clock, so it may ring a little early.
         while (left := self.next_sweep() - time.monotonic()) > 0:
@@ -377,7 +293,7 @@ class Sweeper:
         if watched.on_probation and self._probed_at is not None:
             pause = cadence.REJECTED_FOR_GOOD if self.health.rejected else cadence.REJECTED_AGAIN
             return self._probed_at + pause
-        soonest = [*self._discovery().values()]
+        soonest = [*self.agenda.pages_due().values()]
         if (due := watched.due.next_due()) is not None:
             soonest.append(due)
         if not soonest:
@@ -409,28 +325,7 @@ class Sweeper:
             if watched.standing.trial is None or not watched.unfinished:
                 await watched.good((), moment)
 
-    async def known_ids(self) -> list[str]:
-        """The ids that the account's list shows, as far as it can be had; read anew if that was a while ago."""
-        pages = self.watched.pages
-        if pages.whole_since(time.monotonic() - cadence.IDLE):
-            return list(pages.where)
-        if time.monotonic() - self._known_at > cadence.IDLE:
-            try:
-                self._known_ids = await self.watched.census.all_ids()
-            except UpstreamError:
-                return self._known_ids
-            self._known_at = time.monotonic()
-        return self._known_ids
-
     # ── what comes next, for people ──
-
-    def query_for(self, tracked: Tracked) -> str:
-        """The query that would ask about the task if it were due now."""
-        pages = self.watched.pages
-        page = pages.where.get(tracked.key.id) if pages.usable() and not tracked.single else None
-        if page is None or pages.rests(page) or (len(pages.seen[page].watched) < 2 and not self.watched.discovers):
-            return "get"
-        return f"page {page}"
 
     def is_asking(self, key: TaskKey) -> bool:
         """Whether a query that should show the task is under way, or waits for its turn in the quota."""
@@ -460,6 +355,8 @@ class Sweeper:
         waiting += [at for sweep in self._under_way for at in sweep.due.values()]
         if self.watched.on_probation or any(at <= self._planned_at for at in waiting):
             return self.watched.on_probation
+        if self.watched.discovers and self.watched.pages.usable() and self.watched.pages.unread():
+            return False
         return since is None or all(self._seen_since(tracked, since) for tracked in self.tracked.values())
 
     def _seen_since(self, tracked: Tracked, since: datetime) -> bool:

@@ -181,7 +181,9 @@ def tracked_from(
             tracked = found[snapshot.key]
             tracked.learn(snapshot, b"", age=_ago(snapshot.changed))
             # The process may have died between what a list showed and the GET that would have completed it.
-            tracked.incomplete = snapshot.status == FAILED and not snapshot.fields.get("statusInfo.message")
+            ended_here = snapshot.ended is not None and snapshot.ended > snapshot.first_seen
+            unsaid = snapshot.status == FAILED and not snapshot.fields.get("statusInfo.message")
+            tracked.incomplete = ended_here and unsaid
     return found
 
 

@@ -17,7 +17,7 @@ from watcher.errors import KeyRejected, StoreError, StoreLost, StoreStalled, Sto
 from watcher.models import TERMINAL, Fields, Observation, TaskKey
 from watcher.scheduler import cadence
 from watcher.scheduler.adoption import Adoption
-from watcher.scheduler.census import Census
+from watcher.scheduler.census import KNOWN_FOR, Census
 from watcher.scheduler.pages import Pages
 from watcher.scheduler.report import FORBIDDEN, Report
 from watcher.scheduler.standing import Standing
@@ -35,7 +35,8 @@ STALLED_PAUSE = 2.0
 class Watched:
     """One account: its tasks, when each is due, its list, its quota, and how it stands.
 
-    `departed` are adopted tasks that have left, with the status and creation date that they had then.
+    `departed` are adopted tasks that have left, with the status and creation date that they had then. While
+    `anything_missing` is False no task can be.
     """
 
     name: str
@@ -49,15 +50,30 @@ class Watched:
     departed: dict[TaskKey, tuple[str, object]] = field(default_factory=dict)
     due: DueHeap = field(default_factory=DueHeap)
     pages: Pages = field(default_factory=Pages)
+    anything_missing: bool = True
+    census: Census = field(init=False)
 
-    @property
-    def census(self) -> Census:
-        return Census(self.client, self.pacer)
+    def __post_init__(self) -> None:
+        self.census = Census(self.client, self.pacer)
+
+    def reconnect(self, client: Client) -> None:
+        """Ask with another key, or at another address, from now on: what was learnt of the list may not hold."""
+        self.client, self.census = client, Census(client, self.pacer)
+        self.pages.forget()
+
+    async def known_ids(self) -> list[str]:
+        """The ids that the account's list shows, as far as it can be had."""
+        if self.pages.whole_since(time.monotonic() - KNOWN_FOR):
+            return list(self.pages.where)
+        return await self.census.known_ids()
 
     @property
     def missing_since(self) -> float | None:
         """Since when (monotonic) a task is missing about which the whole list has still to be heard."""
+        if not self.anything_missing:
+            return None
         since = [t.missing_at for t in self.tracked.values() if t.missing and not t.gone and t.missing_at is not None]
+        self.anything_missing = bool(since)
         return max(since, default=None)
 
     @property

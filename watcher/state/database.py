@@ -29,6 +29,9 @@ BUSY_TIMEOUT = 5.0
 
 CLOSE_TIMEOUT = 0.5
 
+CROWDED = 8
+"""Pieces of work that may wait before those who can wait too are held back."""
+
 _STALLING = ("disk is full", "readonly", "read-only", "locked", "busy", "disk i/o", "unable to open")
 _CORRUPT = ("malformed", "not a database", "corrupt")
 
@@ -84,11 +87,25 @@ class Database:
         self._beat = beat
         self._check = check
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._waiting = 0
+        self._calm = asyncio.Event()
 
     async def write(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `work` in one transaction. Raises StoreStalled when it may succeed later, StoreError when it won't."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: self.write_now(work, *args, **kwargs))
+        self._waiting += 1
+        try:
+            return await loop.run_in_executor(self._thread, lambda: self.write_now(work, *args, **kwargs))
+        finally:
+            self._waiting -= 1
+            if self._waiting <= CROWDED:
+                self._calm.set()
+
+    async def calm(self) -> None:
+        """Wait while more than a little work waits for the store's thread: who would bring more should wait."""
+        while self._waiting > CROWDED:
+            self._calm.clear()
+            await self._calm.wait()
 
     def write_now(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The same, from the calling thread: for commands that run no loop."""
