@@ -78,6 +78,7 @@ def only_gets(stage: Stage) -> None:
 # Whoever asks, and however it ends.
 
 
+@pytest.mark.long
 def test_the_distance_of_queries_holds_over_kills_stops_and_single_rounds(tmp_path: Path) -> None:
     """Three seconds, which is longer than a start takes: whoever comes next waits for what the one before may use."""
     with limited(tmp_path, qpm=20) as stage:
@@ -94,6 +95,7 @@ def test_the_distance_of_queries_holds_over_kills_stops_and_single_rounds(tmp_pa
         assert max(gaps) < 10.0  # a start after a kill waits, but not for long
 
 
+@pytest.mark.long
 def test_a_single_round_asks_every_task_once_and_ends_however_long_the_quota_makes_it(tmp_path: Path) -> None:
     with limited(tmp_path, qpm=240, tasks=many(30)) as stage:
         only_gets(stage)
@@ -130,6 +132,7 @@ def _counted(stage: Stage) -> bool:
     return until(equal, "the daemon's count is the upstream's", 5)
 
 
+@pytest.mark.long
 def test_a_check_beside_the_daemon_keeps_to_the_accounts_share(tmp_path: Path) -> None:
     with limited(tmp_path, qpm=QUICK, tasks=many(12)) as stage:
         stage.watcher.start_ready()
@@ -139,6 +142,7 @@ def test_a_check_beside_the_daemon_keeps_to_the_accounts_share(tmp_path: Path) -
         assert busiest(stage, 6.0) <= 61
 
 
+@pytest.mark.long
 def test_a_new_share_holds_from_the_reload_on(tmp_path: Path) -> None:
     with limited(tmp_path, qpm=QUICK, tasks=many(12)) as stage:
         only_gets(stage)
@@ -161,6 +165,7 @@ def _set_share(stage: Stage, qpm: float) -> None:
     stage.watcher.process.send_signal(signal.SIGHUP)
 
 
+@pytest.mark.long
 def test_a_retry_after_a_broken_connection_is_a_query_like_any_other(tmp_path: Path) -> None:
     with limited(tmp_path, qpm=QUICK) as stage:
         stage.upstream.control(fault={"kind": "close", "rate": 0.5})

@@ -222,6 +222,7 @@ def test_a_start_while_an_account_hangs_watches_the_other(tmp_path: Path) -> Non
         stage.until_told("task.started", TASK, seconds=3)
 
 
+@pytest.mark.long
 def test_a_refused_key_is_probed_once_and_then_slowly_and_its_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "lab.key"
     file.write_text(LAB_KEY)
@@ -367,6 +368,7 @@ def test_a_list_of_a_million_pages_isnt_read_to_its_end(tmp_path: Path) -> None:
 # When it looks.
 
 
+@pytest.mark.long
 def test_a_training_is_looked_at_more_often_near_its_end(tmp_path: Path) -> None:
     with played(tmp_path, listed=[TASK], poll={"interval": "3s", "wait_interval": "200ms"}) as stage:
         stage.watcher.start_ready()

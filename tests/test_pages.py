@@ -10,7 +10,7 @@ import pytest
 
 from watcher.models import TaskKey
 from watcher.scheduler import pages as module
-from watcher.scheduler.pages import LONGEST_REST, LOOK_AROUND, MOST_PAGES, STRIDE, SHORTEST_REST, Pages
+from watcher.scheduler.pages import LONGEST_REST, LOOK_AROUND, SHORTEST_REST, STRIDE, Pages
 from watcher.scheduler.tracked import Tracked
 
 GOAL = 60.0

@@ -1,13 +1,12 @@
 """Looking at a hundred tasks with one query of the account's list.
 
-page ─▶ unchanged? ─▶ adopt what the rules want ─▶ record, all in one transaction ─▶ remember how it looked
-                               └─▶ an end without all its facts: one GET completes it first, if it comes soon
+page ─▶ unchanged? ─▶ only moved on (`moving`)? ─▶ adopt what the rules want ─▶ record in one transaction ─▶ remember
+                                                       └─▶ an end without all its facts: a GET completes it first
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,10 @@ from datetime import datetime, timedelta
 
 from watcher.clova import ListAnswer, Page
 from watcher.clova.dates import parse_instant
+from watcher.clova.skeleton import digest_of
 from watcher.errors import BadAnswer, KeyRejected, RateLimited, StoreStalled, UpstreamError, Verdict
 from watcher.models import FAILED, TERMINAL, Fields, Observation, TaskKey
+from watcher.scheduler.moving import Moving
 from watcher.scheduler.pages import SIZE
 from watcher.scheduler.report import FORBIDDEN, Report
 from watcher.scheduler.tracked import Tracked
@@ -44,6 +45,7 @@ class Listing:
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
+        self._moving = Moving(watched)
 
     async def look(self, page: int, keys: Iterable[TaskKey], number: int, report: Report) -> list[Observation]:
         """Ask for the page as request `number`, and write down what follows. `keys`: the due tasks it is asked for.
@@ -100,16 +102,20 @@ class Listing:
     ) -> tuple[list[Tracked], list[Observation]]:
         watched = self._watched
         watched.pacer.answered(answer.rate_limit)
-        digest = hashlib.blake2b(answer.body, digest_size=16).digest()
+        digest = digest_of(answer.body)
         same, ends = watched.pages.unchanged(page, at, digest), list[Observation]()
         if same is not None:
             shown = list(same.watched)
             for tracked in shown:
                 tracked.saw(number, moment)
+        elif (moved := await self._moving.read(page, answer.body, digest, number, moment, at, report)) is not None:
+            shown = list(moved)
         else:
-            shown, ends = await self._compare(answer.page(), page, number, moment, at, report)
+            read = answer.page()
+            shown, ends = await self._compare(read, page, number, moment, at, report)
             if len(shown) == len(watched.pages.shown_by(page)) and not any(tracked.stale for tracked in shown):
                 watched.pages.commit(page, at, digest)
+                self._moving.learn(page, digest, answer, read)
         watched.pages.answered(page)
         # While a changed key is on trial, a list without any known task proves nothing.
         proof = any(tracked.status is not None for tracked in shown) or not watched.unfinished
@@ -152,7 +158,7 @@ class Listing:
         return shown
 
     def _worth_completing(self, shown: _Shown) -> list[Observation]:
-        """As many of the ends as half of the quota has time for, failures first; the others are observed as they are."""
+        """As many of the ends as half of the quota has time for, failures first; the others are taken as they are."""
         watched = self._watched
         busy = sum(tracked.completing for tracked in watched.tracked.values()) if shown.awaiting else 0
         most = max(0, int(COMPLETED_WITHIN / (2 * watched.pacer.spacing)) - busy)

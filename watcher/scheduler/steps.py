@@ -38,6 +38,12 @@ class Steps:
         self._newest, self._total = step, total
         self.end_at = self._expected_end(snapshot.changed, changed_at)
 
+    def advance(self, step: int, changed: datetime, changed_at: float) -> None:
+        """The same training, of as many steps as before, has come to this one."""
+        if step != self._newest:
+            self._newest = step
+            self.end_at = self._expected_end(changed, changed_at)
+
     def _begin(self, snapshot: Snapshot, step: int) -> None:
         """Whoever saw it start knows its pace at once; otherwise the second step that is seen tells."""
         self._life = snapshot.life

@@ -84,6 +84,11 @@ class Tracked:
         if number > self.number:
             self.number, self.seen, self.dirty = number, moment, True
 
+    def moved(self, step: int, number: int, moment: datetime, at: float) -> None:
+        """The store holds another step of the same training, learnt `at` (monotonic); all else is as before."""
+        self.number, self.seen, self.digest, self.dirty = number, moment, b"", False
+        self.steps.advance(step, moment, at)
+
     def learn(self, snapshot: Snapshot, digest: bytes, *, age: float = 0.0) -> None:
         """The store holds this now, since `age` seconds. An end keeps its monotonic time, so a step of the clock can't
         prolong settling."""

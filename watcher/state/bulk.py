@@ -26,6 +26,8 @@ MOVED = (
     "UPDATE tasks SET number = :number, seen = :seen, changed = :changed, moved = :moved, "
     "step = :step, epoch = :epoch, loss = :loss, updated = :updated, estimated = :estimated WHERE no = :no"
 )
+FURTHER = MOVED + " AND changed = :changed_before AND number < :limit AND missing_since IS NULL AND gone = ''"
+"""Only where the row is as it was remembered."""
 HISTORY = (
     "INSERT INTO history (band, number, task_no, time, life, step, epoch, loss, changes) "
     "VALUES (:band, :number, :task_no, :time, :life, :step, :epoch, :loss, :changes)"
@@ -46,15 +48,14 @@ def load_rows(tx: Connection, keys: Iterable[TaskKey]) -> dict[TaskKey, TaskRow]
     return found
 
 
-def write_rows(tx: Connection, statement: str, rows: Sequence[TaskRow]) -> None:
-    """Run the statement for each row of values, which stand in the order of its names."""
+def write_rows(tx: Connection, statement: str, rows: Sequence[TaskRow]) -> int:
+    """Run the statement for each row of values, which stand in the order of its names; returns how many it met."""
     if not rows:
-        return
+        return 0
     if tx.dialect.paramstyle == "qmark":
-        tx.exec_driver_sql(_counted(statement), list(rows))
-    else:
-        names = _NAME.findall(statement)
-        tx.execute(text(statement), [dict(zip(names, row, strict=True)) for row in rows])
+        return tx.exec_driver_sql(_counted(statement), list(rows)).rowcount
+    names = _NAME.findall(statement)
+    return tx.execute(text(statement), [dict(zip(names, row, strict=True)) for row in rows]).rowcount
 
 
 def _select(tx: Connection, account: str, ids: list[str]) -> Iterable[Row[Any]]:
