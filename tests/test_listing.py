@@ -283,6 +283,25 @@ async def test_a_list_that_shrinks_to_nothing_loses_no_task(play: Play, tmp_path
         assert watch.told() == ["task.requeued"]
 
 
+async def test_a_list_that_was_empty_for_a_while_is_asked_again_instead_of_every_task(
+    play: Play, tmp_path: Path
+) -> None:
+    async with play(tasks(*IDS)) as sim, watching(sim, tmp_path, *IDS, lists=True) as watch:
+        await watch.settle()
+        sim.fault("list_empty")
+        for _ in range(3):
+            watch.sweeper.plan_all()
+            await watch.sweeper.sweep()
+        sim.clear_faults()
+        for page in watch.sweeper.watched.pages.seen.values():
+            page.at -= 30.0
+        before = len(sim.log)
+        await watch.settle()
+        await watch.settle()
+        await watch.settle()
+        assert sorted(queries(watch, before)[-3:]) == ["p0", "p1", "p2"]
+
+
 async def test_a_page_that_is_repeated_for_ever_is_read_no_further_than_it_tells_something(
     play: Play, tmp_path: Path
 ) -> None:

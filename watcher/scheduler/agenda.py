@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from watcher.models import TaskKey
 from watcher.scheduler import cadence
@@ -20,6 +21,9 @@ AROUND_SHARE = 4.0
 
 TOGETHER = 0.25
 """Seconds by which a task may be looked at early, since others are due."""
+
+MANY = 10
+"""Tasks without a place for which it is as urgent to look for it as to look at them."""
 
 LOST = 2.0
 """Cadences after which a task whose page isn't known is no longer looked for on pages."""
@@ -37,7 +41,9 @@ class Agenda:
         """The due tasks, with the time since when, and the most urgent queries for them. What there is no time for
         stays due."""
         due = self._pop_due()
-        queries = choose(self._wishes(due), self._view())
+        wishes = list(self._wishes(due))
+        view = self._view()
+        queries = choose(wishes, replace(view, wanted={**view.wanted, **self._searched(wishes)}) if view.usable else view)
         queries, left = queries[:most], queries[most:]
         self._watched.due.put_back({key: due.pop(key) for query in left for key in query.keys})
         self._asking.update(query.page for query in queries if query.page is not None)
@@ -91,6 +97,16 @@ class Agenda:
             patience = LOST * cadence.goal_of(status, goals)
             urgency = cadence.urgency(cadence.Known(status), goals, late)
             yield Wish(tuple(keys), urgency, page, single=page is None and late > patience)
+
+    def _searched(self, wishes: Iterable[Wish]) -> dict[int, float]:
+        """A page that is read once more since tasks aren't where they were: a list that was wrong for a while mustn't
+        cost a query for each of them from then on."""
+        lost = [wish for wish in wishes if wish.page is None and not self._watched.tracked[wish.keys[0]].single]
+        count = sum(len(wish.keys) for wish in lost)
+        page = self._watched.pages.oldest(time.monotonic() - self._watched.goals.interval)
+        if count < 2 or page is None or page in self._asking:
+            return {}
+        return {page: max(wish.urgency for wish in lost) * min(1.0, count / MANY)}
 
     def _view(self) -> ListView:
         """The account's list as the planner needs it."""

@@ -23,6 +23,9 @@ NEAR = 2.0
 FASTEST = 0.25
 """The share of the interval that looks near the end come down to."""
 
+AMENDED_WITHIN = 60.0
+"""Seconds within which the facts about an end that was told without them should follow, if there is time."""
+
 LINGER = 300.0
 """Seconds after which an end that was expected and didn't come isn't waited for so closely any more."""
 
@@ -97,8 +100,8 @@ def urgency(known: Known, goals: Goals, late: float) -> float:
     """How much it matters to look at a task that has been due for `late` seconds: RUNNING ones before those that wait,
     those about to end before all others; whoever waits for long gets its turn all the same."""
     waited = 1.0 + late / goal_of(known.status, goals)
-    if known.doubtful:
-        return 0.75 * waited
+    if known.doubtful and known.status in TERMINAL:
+        return 0.5 + 0.5 * late / AMENDED_WITHIN
     if known.status in TERMINAL or known.failures or known.gone:
         return 0.5 * waited
     if is_near_end(known, goals):

@@ -190,7 +190,7 @@ class Listing:
             elif change.snapshot is not None:
                 told = tracked.status is not None or self._is_news(tracked, observation.fields, observation.time)
                 tracked.learn(change.snapshot, b"" if change.changes else tracked.digest)
-                if told and change.changes and _lacks_facts(observation.fields):
+                if told and change.changes and tracked.status == FAILED and _lacks_facts(observation.fields):
                     tracked.incomplete = True
 
     def _unwritten(self, tracked: Tracked) -> None:

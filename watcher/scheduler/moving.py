@@ -1,6 +1,6 @@
 """The lane for pages on which trainings have only gone on: most pages of most sweeps.
 
-    the same skeleton twice ─▶ learn where its values stand, and what the store has of its tasks ─▶ from then on:
+    the same skeleton twice ─▶ learn where its values stand ─▶ from then on:
     skeleton, values ─▶ nothing has moved but trainings, and those forwards ─▶ one transaction without any reading
 
 Any doubt sends the page the long way, which reads, compares and tells; so it alone makes events.

@@ -67,6 +67,7 @@ class Pages:
     _grown_at: float = 0.0
     _lost_at: float = 0.0
     _end: int = MOST_PAGES
+    _claimed: int = 0
     _rest: Rest = field(default_factory=Rest)
     _resting: dict[int, Rest] = field(default_factory=dict)
 
@@ -87,6 +88,10 @@ class Pages:
         self.total = max(total, 1) if total is not None else max(self.total or 1, number + 1 + bool(ids))
         if number == 0:
             self._count_growth(elements or 0, at)
+            if self.total > self._claimed:
+                # More than was claimed when the list seemed to end: perhaps it goes on after all.
+                self._end = MOST_PAGES
+            self._claimed = self.total
         if number and number not in self.seen and self._repeats(set(ids)):
             # Nothing new behind what is known: an empty page, or one that is repeated for ever.
             self._end = min(self._end, number)
@@ -152,6 +157,11 @@ class Pages:
         them now."""
         pages = [page for page, seen in self.seen.items() if seen.at < self._lost_at and not self.rests(page)]
         return sorted(pages, key=lambda page: self.seen[page].at)
+
+    def oldest(self, before: float) -> int | None:
+        """The page that was read longest ago, if that was before this time; None if it rests, too."""
+        page = min(self.seen, key=lambda number: self.seen[number].at, default=None)
+        return page if page is not None and self.seen[page].at < before and not self.rests(page) else None
 
     def discovery(self, goal: float, around: float = LOOK_AROUND) -> dict[int, float]:
         """When each page is to be read for discovery: the first one every `goal` seconds, the others every `around`,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -53,6 +54,9 @@ def write_rows(tx: Connection, statement: str, rows: Sequence[TaskRow]) -> int:
     if not rows:
         return 0
     if tx.dialect.paramstyle == "qmark":
+        if statement is HISTORY and len(rows) <= _AT_ONCE:
+            # One statement of many rows: the driver lets go of Python's lock for each, and threads then fight for it.
+            return tx.exec_driver_sql(_of_rows(statement, len(rows)), tuple(chain.from_iterable(rows))).rowcount
         return tx.exec_driver_sql(_counted(statement), list(rows)).rowcount
     names = _NAME.findall(statement)
     return tx.execute(text(statement), [dict(zip(names, row, strict=True)) for row in rows]).rowcount
@@ -70,6 +74,13 @@ def _select(tx: Connection, account: str, ids: list[str]) -> Iterable[Row[Any]]:
 def _tasks_by_id(count: int) -> str:
     places = ", ".join(f":id{place}" for place in range(count))
     return f"SELECT {', '.join(TASK_COLUMNS)} FROM tasks WHERE account = :account AND id IN ({places})"  # noqa: S608
+
+
+@lru_cache(maxsize=_AT_ONCE)
+def _of_rows(statement: str, count: int) -> str:
+    """An INSERT of one row as one of so many."""
+    start, row = _counted(statement).split("VALUES ")
+    return f"{start}VALUES {', '.join([row] * count)}"
 
 
 @lru_cache(maxsize=_AT_ONCE + 10)
