@@ -200,6 +200,7 @@ async def test_a_task_that_comes_later_is_found_on_the_page(play: Play, tmp_path
         go_on(sim, 4)
         await watch.settle()
         assert shown(watch) == [4, 4, 4]
+        assert all(path.startswith("?page=0") for path in watch.asked())
 
 
 async def test_a_page_on_which_more_happens_each_time_is_seldom_tried() -> None:

@@ -101,7 +101,7 @@ def urgency(known: Known, goals: Goals, late: float) -> float:
     those about to end before all others; whoever waits for long gets its turn all the same."""
     waited = 1.0 + late / goal_of(known.status, goals)
     if known.doubtful and known.status in TERMINAL:
-        return 0.5 + 0.5 * late / AMENDED_WITHIN
+        return 0.6 + 0.5 * late / AMENDED_WITHIN
     if known.status in TERMINAL or known.failures or known.gone:
         return 0.5 * waited
     if is_near_end(known, goals):
