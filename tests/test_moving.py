@@ -198,9 +198,10 @@ async def test_a_task_that_comes_later_is_found_on_the_page(play: Play, tmp_path
         await get_going(watch)
         watch.sweeper.watched.watch(Tracked(TaskKey("main", "c")))
         go_on(sim, 4)
+        before = len(watch.asked())
         await watch.settle()
         assert shown(watch) == [4, 4, 4]
-        assert all(path.startswith("?page=0") for path in watch.asked())
+        assert len(watch.asked()) == before + 1
 
 
 async def test_a_page_on_which_more_happens_each_time_is_seldom_tried() -> None:

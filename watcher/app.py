@@ -195,8 +195,7 @@ async def _shared_quota(settings: Settings, name: str) -> AsyncIterator[Pacer]:
 
 
 def _spare_the_collector() -> None:
-    """What is loaded by now stays; looking through it for garbage again and again would cost a tenth of the CPU, and
-    pauses of the loop."""
+    """What is loaded by now stays: to look through it for garbage again and again costs CPU, and pauses of the loop."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -43,7 +43,9 @@ class Agenda:
         due = self._pop_due()
         wishes = list(self._wishes(due))
         view = self._view()
-        queries = choose(wishes, replace(view, wanted={**view.wanted, **self._searched(wishes)}) if view.usable else view)
+        queries = choose(
+            wishes, replace(view, wanted={**view.wanted, **self._searched(wishes)}) if view.usable else view
+        )
         queries, left = queries[:most], queries[most:]
         self._watched.due.put_back({key: due.pop(key) for query in left for key in query.keys})
         self._asking.update(query.page for query in queries if query.page is not None)
