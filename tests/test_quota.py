@@ -218,9 +218,11 @@ class Stored:
         self._mine: datetime | None = None
 
     async def __call__(self, seconds: float, count: int) -> Reservation:
-        made = self._database.write_now(budget.reserve, self._account, self._wall(), seconds, count, self._mine)
+        made = self._database.write_now(
+            budget.reserve, self._account, self._wall(), seconds, count, self._mine, seconds / count
+        )
         self._mine = made.ends
-        return Reservation(made.first, made.wait)
+        return Reservation(made.first, made.wait, made.spacing)
 
 
 @pytest.mark.parametrize("rate", [1, 2, 7, 30, 60, 200])
@@ -324,10 +326,28 @@ def test_processes_side_by_side_share_one_budget(tmp_path: Path, rate: float) ->
         assert busiest_minute(run_virtually(work(store.database))) <= rate
 
 
+def test_a_pace_that_the_upstream_has_lowered_holds_for_the_next_process_too(tmp_path: Path) -> None:
+    async def work(database: Database) -> float:
+        def wall() -> datetime:
+            return at(now())
+
+        first, second = pacer(60, Stored(database, wall)), pacer(60, Stored(database, wall))
+        for _ in range(3):
+            await first.take()
+            first.limited(now(), None)
+        await first.take()
+        await second.take()
+        return second.spacing
+
+    prepare(tmp_path)
+    with opened(tmp_path) as store:
+        assert run_virtually(work(store.database)) == pytest.approx(8.16, rel=0.1)
+
+
 # ── urgent queries ──
 
 
-def test_an_urgent_query_goes_before_all_that_wait_but_the_next() -> None:
+def test_an_urgent_query_goes_before_all_that_wait() -> None:
     async def work() -> list[str]:
         one, order = pacer(60, Reservations()), list[str]()
 
@@ -340,7 +360,7 @@ def test_an_urgent_query_goes_before_all_that_wait_but_the_next() -> None:
         await asyncio.gather(ask("completing", urgent=True), *waiting)
         return order
 
-    assert run_virtually(work()) == ["page 0", "page 1", "completing", "page 2", "page 3", "page 4"]
+    assert run_virtually(work()) == ["page 0", "completing", "page 1", "page 2", "page 3", "page 4"]
 
 
 def test_urgent_queries_take_every_second_place_at_most() -> None:
@@ -356,7 +376,7 @@ def test_urgent_queries_take_every_second_place_at_most() -> None:
         await asyncio.gather(*(ask("u", urgent=True) for _ in range(4)), *waiting)
         return "".join(order)
 
-    assert run_virtually(work()) == "oououououo"
+    assert run_virtually(work()) == "ououououoo"
 
 
 # ── a slower pace that the upstream asks for ──

@@ -83,7 +83,7 @@ class _Desk:
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         if len(self._open) >= CONNECTIONS:
-            writer.transport.abort()
+            _abort(writer)
             return
         self._open.add(writer)
         try:
@@ -95,7 +95,7 @@ class _Desk:
             log.exception("local.failed", error=type(error).__name__)
         finally:
             self._open.discard(writer)
-            writer.transport.abort()
+            _abort(writer)
 
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
         question = (await reader.readuntil(b"\n")).decode(errors="replace").strip()
@@ -106,7 +106,7 @@ class _Desk:
 
     def hang_up(self) -> None:
         for writer in tuple(self._open):
-            writer.transport.abort()
+            _abort(writer)
 
 
 async def _answer_until(stop: asyncio.Event, listener: socket.socket, path: Path, desk: _Desk) -> None:
@@ -187,3 +187,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _abort(writer: StreamWriter) -> None:
+    """Hang up at once, whatever is still to be sent."""
+    # A transport that has closed meanwhile has forgotten its loop (Python 3.11), and with it how to be aborted.
+    with suppress(AttributeError):
+        writer.transport.abort()

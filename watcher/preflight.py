@@ -108,7 +108,11 @@ async def look_at_account(
     adoption = adoption if adoption is not None and adoption.discovers(name) else None
     listed: Mapping[str, Fields]
     try:
-        listed = dict(await census.all_items()) if adoption else {id_: {} for id_ in await census.all_ids()}
+        listed = (
+            dict(await census.all_items())
+            if adoption
+            else {id_: {} for id_ in await census.all_ids([key.id for key in wanted])}
+        )
     except UpstreamError as error:
         say(trouble_line(f"account {name}", error))
         return False

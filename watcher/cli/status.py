@@ -132,7 +132,8 @@ def group_lines(settings: Settings, tasks: Iterable[Known]) -> Iterator[str]:
 def trouble(account: AccountHealth) -> str:
     """What is wrong with an account, or ""."""
     if account.rejected or account.rejected_since is not None:
-        return f"account {account.name}: {account.reason}. Issue a new key and replace the secret"
+        mend = account.hint or "issue a new key and replace the secret"
+        return f"account {account.name}: {account.reason}. {mend[:1].upper()}{mend[1:]}"
     if account.unreachable:
         return f"account {account.name} can't be reached: {account.reason}"
     if not account.failed:

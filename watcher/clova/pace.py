@@ -17,6 +17,10 @@ SLOWEST = 60.0
 LIMIT_HOLDS = 300.0
 """Seconds for which a limit that an answer named is believed without being named again."""
 
+SLOWER = 1.2
+"""How much slower another process must have been to be taken for slowed down: reservations are a little longer than
+their queries."""
+
 RECOVERS_EVERY = 30.0
 RECOVERS_BY = 1.25
 
@@ -53,6 +57,12 @@ class Pace:
             return
         self._slowed = min(self._slowed * 2, max(1.0, SLOWEST / self._share))
         self._slowed_at = now
+
+    def inherit(self, spacing: float, now: float) -> None:
+        """Another process has kept that distance lately: if it was slowed down, so is this one."""
+        slowed = min(spacing / self._share, max(1.0, SLOWEST / self._share))
+        if slowed > self._slowed * SLOWER:
+            self._slowed, self._slowed_at = slowed, now
 
     def answered(self, now: float) -> None:
         """A query was answered as it should be."""

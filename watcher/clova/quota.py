@@ -29,10 +29,12 @@ EARLY = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Request numbers from `first` on, usable after `wait` seconds: another process may have reserved that time."""
+    """Request numbers from `first` on, usable after `wait` seconds: another process may have reserved that time.
+    `spacing` is the distance that it kept lately: if the upstream has slowed it down, that holds for this one too."""
 
     first: int
     wait: float = 0.0
+    spacing: float | None = None
 
 
 Reserve = Callable[[float, int], Awaitable[Reservation]]
@@ -61,6 +63,8 @@ class Pacer:
         self._numbers = iter(range(0))
         self._turn = asyncio.Lock()
         self._line, self._urgent_line = asyncio.Lock(), asyncio.Lock()
+        self._urgent = 0
+        self._last_was_urgent = False
 
     @property
     def spacing(self) -> float:
@@ -79,9 +83,18 @@ class Pacer:
 
     async def take(self, *, urgent: bool = False) -> int:
         """Wait for the next free place and return its request number. Callers are served in order; urgent ones have a
-        line of their own, and every second place while somebody waits in it."""
-        async with self._urgent_line if urgent else self._line:
-            return await self._take()
+        line of their own, and the next place, but never two in a row while others wait."""
+        self._urgent += urgent
+        try:
+            async with self._urgent_line if urgent else self._line:
+                number = await self._take(urgent=urgent, polite=not urgent)
+                if number is None:
+                    # Somebody urgent came while we waited for this place; the one after it is ours.
+                    number = await self._take(urgent=urgent, polite=False)
+                assert number is not None  # noqa: S101 - only a polite caller gets none
+                return number
+        finally:
+            self._urgent -= urgent
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long, at most 15 min: the upstream asked for it."""
@@ -109,15 +122,18 @@ class Pacer:
         """Seconds until the next query may start; 0 or less when it may start now."""
         return max(self._taken_at + self.spacing, self._paused_until) - self._clock()
 
-    async def _take(self) -> int:
+    async def _take(self, *, urgent: bool, polite: bool) -> int | None:
+        """The next number; None for a polite caller while somebody urgent waits for this place."""
         async with self._turn:
             while True:
                 await self._until_free()
+                if polite and self._urgent and not self._last_was_urgent:
+                    return None
                 number = next(self._numbers, None) if self._covered() else None
                 if number is not None:
                     break
                 await self._reserve_block()
-            self._taken_at = self._clock()
+            self._taken_at, self._last_was_urgent = self._clock(), urgent
             self.queries += 1
             self.last_number = number
             return number
@@ -143,3 +159,5 @@ class Pacer:
         self._paused_until = max(self._paused_until, started + reserved.wait)
         self._reserved_until = started + reserved.wait + seconds
         self._slack = max(SLACK, 2 * (self._clock() - started))
+        if reserved.spacing is not None:
+            self._pace.inherit(reserved.spacing, self._clock())

@@ -36,7 +36,8 @@ class Lateness:
 def lateness(sweeper: Sweeper) -> Lateness:
     """How late an account's looks are for lack of quota; polls that fail are another matter."""
     watched = sweeper.watched
-    if watched.on_probation or watched.standing.health.failed or not sweeper.polled:
+    failing = watched.standing.health.failed and not watched.pacer.slowed
+    if watched.on_probation or failing or not sweeper.polled:
         return Lateness()
     stale = []
     for key, late in watched.due.late(SHORTEST).items():

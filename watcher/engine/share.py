@@ -17,10 +17,10 @@ class StoredShare:
         self._mine: datetime | None = None
 
     async def __call__(self, seconds: float, count: int) -> Reservation:
-        now = datetime.now(tz=UTC)
-        made = await self._database.write(budget.reserve, self._account, now, seconds, count, self._mine)
+        now, spacing = datetime.now(tz=UTC), seconds / count
+        made = await self._database.write(budget.reserve, self._account, now, seconds, count, self._mine, spacing)
         self._mine = made.ends
-        return Reservation(made.first, made.wait)
+        return Reservation(made.first, made.wait, made.spacing)
 
     async def release(self, ahead: float) -> None:
         """Give back what was reserved but for the next `ahead` seconds."""

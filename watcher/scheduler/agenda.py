@@ -5,6 +5,7 @@ due tasks, where the list shows them, how urgent they are ─▶ planner ─▶ 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -138,9 +139,9 @@ class Agenda:
         return {page: at for page, at in due.items() if page not in self._asking}
 
     def _soon(self, page: int) -> int:
-        """How many tasks of the page will be due within half their cadence."""
+        """How many tasks of the page will be due within half their cadence; that it is wanted itself counts as well."""
         seen = self._watched.pages.seen.get(page)
-        count = 0
+        count = int(self.pages_due().get(page, math.inf) <= time.monotonic() + self._watched.goals.interval / 2)
         for tracked in seen.watched if seen is not None else ():
             planned = self._watched.due.planned(tracked.key)
             if planned is not None and planned <= cadence.goal_of(tracked.status, self._watched.goals) / 2:

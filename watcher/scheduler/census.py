@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from watcher.clova import Client, Page
 from watcher.clova.quota import Pacer
@@ -39,11 +40,11 @@ class Census:
             self._known_at = time.monotonic()
         return self._known
 
-    async def all_ids(self) -> list[str]:
-        """Every id that the list shows, page by page."""
-        return [id_ for id_, _ in await self.all_items()]
+    async def all_ids(self, wanted: Collection[str] = ()) -> list[str]:
+        """Every id that the list shows, page by page; once all that are `wanted` were shown, no further."""
+        return [id_ for id_, _ in await self.all_items(wanted)]
 
-    async def all_items(self) -> list[tuple[str, Fields]]:
+    async def all_items(self, wanted: Collection[str] = ()) -> list[tuple[str, Fields]]:
         """Every task that the list shows, page by page; an id may stand in it twice."""
         found: list[tuple[str, Fields]] = []
         for page in range(MOST_PAGES):
@@ -52,6 +53,8 @@ class Census:
             known = {id_ for id_, _ in found}
             found += answer.items
             if known.issuperset(id_ for id_, _ in answer.items) or _ends(answer, page):
+                break
+            if wanted and {id_ for id_, _ in found}.issuperset(wanted):
                 break
         return found
 

@@ -16,32 +16,43 @@ LONGEST_WAIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """Request numbers from `first` on, usable after `wait` seconds and until the wall time `ends`."""
+    """Request numbers from `first` on, usable after `wait` seconds and until the wall time `ends`. `spacing` is the
+    distance that another process kept to lately, in seconds."""
 
     first: int
     wait: float
     ends: datetime
+    spacing: float | None = None
 
 
 def reserve(
-    tx: Connection, account: str, now: datetime, seconds: float, count: int, mine: datetime | None = None
+    tx: Connection,
+    account: str,
+    now: datetime,
+    seconds: float,
+    count: int,
+    mine: datetime | None = None,
+    spacing: float | None = None,
 ) -> Reserved:
-    """Reserve the account's queries for `seconds` and `count` request numbers before any of them is used.
+    """Reserve the account's queries for `seconds` and `count` request numbers before any of them is used; `spacing` is
+    the distance that they keep.
 
     Time that another process has reserved (or the one before this, which was killed) is waited for, at most a minute
     whatever the clock says; `mine` is the end of this process's own last reservation, which nobody waits for.
     """
     load_account(tx, account)
     row = schema.accounts.c.name == account
-    until = tx.execute(select(schema.accounts.c.reserved_until).where(row)).scalar()
-    wait = 0.0 if until is None or until == mine else min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT)
+    until, theirs = tx.execute(select(schema.accounts.c.reserved_until, schema.accounts.c.spacing).where(row)).one()
+    foreign = until is not None and until != mine
+    wait = min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT) if foreign else 0.0
+    lately = foreign and abs((now - until).total_seconds()) < LONGEST_WAIT
     first = int(get_meta(tx, "request_number") or 0) + 1
     set_meta(tx, "request_number", str(first + count - 1))
     # As the store keeps it: whole milliseconds.
     ends = now + timedelta(milliseconds=math.ceil((wait + seconds) * 1000))
     ends -= timedelta(microseconds=ends.microsecond % 1000)
-    tx.execute(update(schema.accounts).where(row).values(reserved_until=ends))
-    return Reserved(first, wait, ends)
+    tx.execute(update(schema.accounts).where(row).values(reserved_until=ends, spacing=spacing))
+    return Reserved(first, wait, ends, theirs if lately else None)
 
 
 def release(tx: Connection, account: str, mine: datetime | None, until: datetime) -> None:

@@ -26,7 +26,8 @@ Poll = Literal["good", "failed", "rejected", "disowned"]
 
 @dataclass(frozen=True, slots=True)
 class AccountHealth:
-    """How an account's polls go. `last_good` is wall time; the other times are uptime in seconds."""
+    """How an account's polls go. `last_good` is wall time; the other times are uptime in seconds. `reason` is what the
+    last failed poll said, `hint` what to do about it."""
 
     name: str
     last_good: datetime | None = None
@@ -36,6 +37,7 @@ class AccountHealth:
     rejected_since: float | None = None
     rejected: bool = False
     reason: str = ""
+    hint: str = ""
 
     @property
     def well(self) -> bool:

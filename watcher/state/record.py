@@ -177,6 +177,8 @@ def record_poll(
         health = replace(health, last_good=last_good)
     reason = _reason(error)
     after, drafts = after_poll(health, poll, reason, time=time, uptime=settled.uptime, patience=settled.patience)
+    if error is not None:
+        after = replace(after, hint=error.hint)
     if error is not None and error.hint:
         drafts = tuple(replace(draft, details={**draft.details, "hint": error.hint}) for draft in drafts)
     tx.execute(update(schema.accounts).where(schema.accounts.c.name == account).values(**account_row(after)))

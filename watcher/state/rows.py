@@ -27,7 +27,7 @@ MOVING = {
 }
 """Fields that change while a task does nothing but go on, each with the column that has it where `moved`."""
 
-_ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason")
+_ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason", "hint")
 _CHANNEL = ("failures", "failing_since", "failing", "reason", "given_up", "given_up_reason", "gave_up_told")
 
 

@@ -68,6 +68,8 @@ accounts = Table(
     Column("rejected_since", Float),
     Column("rejected", Boolean, nullable=False, default=False),
     Column("reason", Text, nullable=False, default=""),
+    Column("spacing", Float),
+    Column("hint", Text, nullable=False, default="", server_default=""),
 )
 
 tasks = Table(

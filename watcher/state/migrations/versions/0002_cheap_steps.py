@@ -10,6 +10,8 @@ _COLUMNS = "number, task_no, time, life, step, epoch, loss, changes"
 
 
 def upgrade() -> None:
+    op.add_column("accounts", sa.Column("spacing", sa.Float(), nullable=True))
+    op.add_column("accounts", sa.Column("hint", sa.Text(), nullable=False, server_default=""))
     op.add_column("tasks", sa.Column("moved", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("tasks", sa.Column("step", sa.BigInteger(), nullable=True))
     op.add_column("tasks", sa.Column("epoch", sa.BigInteger(), nullable=True))
