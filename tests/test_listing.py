@@ -302,6 +302,24 @@ async def test_a_list_that_was_empty_for_a_while_is_asked_again_instead_of_every
         assert sorted(queries(watch, before)[-3:]) == ["p0", "p1", "p2"]
 
 
+async def test_a_list_that_lied_about_its_pages_for_a_while_is_read_again_instead_of_every_task(
+    play: Play, tmp_path: Path
+) -> None:
+    async with play(tasks(*IDS)) as sim, watching(sim, tmp_path, *IDS, lists=True) as watch:
+        await watch.settle()
+        sim.fault("list_pages", pages=1)
+        watch.sweeper.plan_all()
+        await watch.sweeper.sweep()
+        sim.clear_faults()
+        due = watch.sweeper.watched.due
+        due.put_back({key: time.monotonic() - 500 for key in watch.sweeper.tracked})  # late, for lack of quota
+        watch.sweeper.watched.pacer.share(240)
+        before = len(sim.log)
+        for _ in range(4):
+            await watch.sweeper.sweep()
+        assert {"p0", "p1", "p2"} <= set(queries(watch, before))
+
+
 async def test_a_page_that_is_repeated_for_ever_is_read_no_further_than_it_tells_something(
     play: Play, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from watcher.clova import make_ssl_context
 from watcher.engine.accounts import Stored, load_stored, make_client, make_pacer, make_watched
 from watcher.engine.share import StoredShare
-from watcher.models import TaskKey
+from watcher.models import Fields, TaskKey
 from watcher.notifier.channels import Channel
 from watcher.notifier.deliver import Lane
 from watcher.redact import Redactor
@@ -53,10 +53,10 @@ class Core:
         for lane in list(self.lanes.values()):
             lane.wake()
 
-    def watches(self, key: TaskKey) -> bool:
+    def watches(self, key: TaskKey, _fields: Fields) -> bool:
         """Whether the task is watched at this moment, listed or adopted."""
         sweeper = self.sweepers.get(key.account)
-        return sweeper is not None and key in sweeper.tracked
+        return sweeper is not None and key in sweeper.watched.tracked
 
     def add_channel(self, channel: Channel) -> Lane:
         lane = Lane(channel, self.ledger, give_up_after=self.settings.delivery.give_up_after)
@@ -121,17 +121,17 @@ async def build_core(
     """Put the parts together and take over what an earlier process left in the outbox."""
     stored = await database.write(_load, tuple(settings.accounts))
     clock = Clock(before=stored.uptime)
-    settled = settling(
-        lambda: core.settings,
-        uptime=lambda: clock.uptime,
-        stepped_at=lambda: core.stepped_at,
-        watches=lambda key: core.watches(key),
-    )
-    ledger = Ledger(database, settled)
+    ledger = Ledger(database, lambda: settled())
     core = Core(
         settings, database, clock, ledger, redactor, make_ssl_context(settings.ca_file),
         alive_before=stored.alive, new_store=not stored.introduced,
     )  # fmt: skip
+    settled = settling(
+        lambda: core.settings,
+        uptime=lambda: clock.uptime,
+        stepped_at=lambda: core.stepped_at,
+        watches=core.watches,
+    )
     ledger.wake = core.wake
     for channel in channels.values():
         core.add_channel(channel)

@@ -106,10 +106,12 @@ class Agenda:
         cost a query for each of them from then on."""
         lost = [wish for wish in wishes if wish.page is None and not self._watched.tracked[wish.keys[0]].single]
         count = sum(len(wish.keys) for wish in lost)
-        page = self._watched.pages.oldest(time.monotonic() - self._watched.goals.interval)
+        unread = [page for page in self._watched.pages.unread() if page not in self._asking]
+        oldest = self._watched.pages.oldest(time.monotonic() - self._watched.goals.interval)
+        page = unread[0] if unread else oldest
         if count < 2 or page is None or page in self._asking:
             return {}
-        return {page: max(wish.urgency for wish in lost) * min(1.0, count / MANY)}
+        return {page: max(wish.urgency for wish in lost) * min(1.0, count / max(MANY, len(unread)))}
 
     def _view(self) -> ListView:
         """The account's list as the planner needs it."""

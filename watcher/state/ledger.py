@@ -91,7 +91,7 @@ def settling(
     *,
     uptime: Callable[[], float],
     stepped_at: Callable[[], int],
-    watches: Callable[[TaskKey], bool] = lambda _key: True,
+    watches: Callable[[TaskKey, Fields], bool] = lambda _key, _fields: True,
 ) -> Callable[[], Settled]:
     """Makes the facts of the moment for a transaction: from the settings that are in force then. `watches` tells
     whether a task is watched, listed or adopted."""
@@ -106,7 +106,7 @@ def settling(
             hearers=view.hearers,
             subject=view.subject,
             listed=view.tasks.__contains__,
-            watched=lambda key, _fields: watches(key),
+            watched=watches,
             milestones=settings.rules.progress,
             patience=settings.rules.unreachable_after,
             stepped_at=stepped_at(),
