@@ -18,6 +18,7 @@ from watcher.errors import StoreError
 from watcher.models import TaskKey
 from watcher.redact import Redactor
 from watcher.scheduler import listing, watched
+from watcher.scheduler.cadence import Goals
 from watcher.scheduler.standing import Trial
 from watcher.settings import Discover
 from watcher.simulator import Simulator
@@ -612,3 +613,17 @@ async def test_of_many_ends_at_once_only_those_wait_for_their_facts_that_there_i
         assert time.monotonic() - began < 7
         assert len(watch.told()) == 60
         assert 5 <= len(queries(watch, before)) <= 11
+
+
+async def test_a_page_that_nobody_has_read_gets_its_turn_however_late_the_others_are(
+    play: Play, tmp_path: Path
+) -> None:
+    """More tasks than the quota allows to look at as often as wanted: none of them stays undiscovered."""
+    rules = (Discover(name=("*",)),)
+    async with play(tasks(*IDS)) as sim, watching(sim, tmp_path, lists=True, discover=rules) as watch:
+        watch.sweeper.watched.goals = Goals(0.05, 0.05, 600.0)
+        watch.sweeper.watched.pacer.share(100)
+        async with asyncio.timeout(20):
+            while len(watch.sweeper.tracked) < len(IDS):
+                await watch.sweeper.sweep()
+        assert queries(watch).count("p2") >= 1

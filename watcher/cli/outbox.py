@@ -98,7 +98,7 @@ def _row(delivery: Delivery, zone: str) -> Row:
         Cell(delivery.channel),
         Cell(delivery.state, _STYLES.get(delivery.state, "")),
         Cell(str(delivery.attempts)),
-        Cell(local(delivery.next_at, zone) if delivery.next_at else ""),
+        Cell(local(delivery.next_at, zone) if delivery.next_at and delivery.state in ("waiting", "held") else ""),
         Cell(delivery.reason),
     )
 

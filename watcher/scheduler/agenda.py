@@ -13,7 +13,7 @@ from dataclasses import replace
 from watcher.models import TaskKey
 from watcher.scheduler import cadence
 from watcher.scheduler.pages import LOOK_AROUND
-from watcher.scheduler.planner import DISCOVERY, ListView, Query, Wish, choose
+from watcher.scheduler.planner import DISCOVERY, UNREAD, ListView, Query, Wish, choose
 from watcher.scheduler.tracked import Tracked
 from watcher.scheduler.watched import Watched
 
@@ -126,9 +126,13 @@ class Agenda:
         """Pages to be read for their own sake, with their urgency."""
         if not self._watched.pages.usable():
             return {}
-        at, goal = time.monotonic(), self._watched.goals.wait_interval
-        waited = {page: at - since if since else goal for page, since in self.pages_due().items() if since <= at}
-        return {page: DISCOVERY * (1.0 + seconds / goal) for page, seconds in waited.items()}
+        at, pages = time.monotonic(), self._watched.pages
+        late = {page: at - since if since else 0.0 for page, since in self.pages_due().items() if since <= at}
+        goal = self._watched.goals.interval
+        return {
+            page: (DISCOVERY if page in pages.seen else UNREAD) * (1.0 + seconds / goal)
+            for page, seconds in late.items()
+        }
 
     def pages_due(self) -> dict[int, float]:
         """When each page that isn't just being asked for is to be read for its own sake: to discover tasks, or because

@@ -60,6 +60,7 @@ class Pages:
     total: int | None = None
     seen: dict[int, PageSeen] = field(default_factory=dict)
     where: dict[str, int] = field(default_factory=dict)
+    _heard: dict[int, float] = field(default_factory=dict)
     _ever: set[str] = field(default_factory=set)
     _elements: int = 0
     _counted_at: float = -math.inf
@@ -101,6 +102,7 @@ class Pages:
         self._forget_moved(number, set(ids), at)
         self.where.update(dict.fromkeys(ids, number))
         self.seen[number] = PageSeen(at, tuple(ids), tuple(watched), whole)
+        self._heard = {page: self._heard.get(page, at) for page in self._known_pages() if page not in self.seen}
         for beyond in [page for page in self.seen if page >= self.total and page]:
             self._drop(beyond)
 
@@ -166,7 +168,7 @@ class Pages:
     def discovery(self, goal: float, around: float = LOOK_AROUND) -> dict[int, float]:
         """When each page is to be read for discovery: the first one every `goal` seconds, the others every `around`,
         and at once when the list has grown by something that no page has shown."""
-        due = {page: 0.0 for page in self._known_pages() if page not in self.seen}
+        due = {page: self._heard.get(page, 0.0) for page in self._known_pages() if page not in self.seen}
         for number, page in self.seen.items():
             hidden = self._owed > 0 and page.at < self._grown_at
             due[number] = self._grown_at if hidden else page.at + (around if number else goal)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from watcher.models import TaskKey
 
-DISCOVERY = 0.5
-"""How urgent it is to look for new tasks, compared with a task that waits."""
+DISCOVERY, UNREAD = 1.0, 2.0
+"""How urgent it is to look for new tasks on a page that was read before, and on one that nobody has read yet: as much
+as a task that waits, and as one that runs."""
 
 EXPLORE = 0.001
 
