@@ -90,6 +90,11 @@ def test_the_most_urgent_query_goes_first_and_a_page_is_as_urgent_as_its_most_ur
     assert shown(chosen(wishes, known)) == ["end", "p1(run w3)", "late", "p0(w1 w2)"]
 
 
+def test_a_page_that_is_wanted_more_than_its_tasks_goes_as_early_as_it_is_wanted() -> None:
+    wishes = [wish("late", 20.0, single=True), wish("a"), wish("b"), wish("c")]
+    assert shown(chosen(wishes, view(unread=[1, 2], wanted={1: 20.0}))) == ["p1()", "late", "p2(a b c)"]
+
+
 def test_a_thousand_tasks_cost_ten_pages() -> None:
     where = {f"t{n}": n // 100 for n in range(1000)}
     queries = chosen([wish(id_) for id_ in where], view(where))

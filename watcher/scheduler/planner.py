@@ -9,7 +9,7 @@ the one that is about to end; among equals a page that serves many goes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from watcher.models import TaskKey
 
@@ -83,6 +83,10 @@ def choose(wishes: Iterable[Wish], view: ListView) -> list[Query]:
     queries += [Query(None, (key,), wish.urgency) for wish in singles for key in wish.keys]
     taken = {query.page for query in queries}
     queries += [Query(page, (), urgency) for page, urgency in view.wanted.items() if page not in taken]
+    # A page that is wanted for its own sake is at least as urgent as that, whoever else it serves.
+    queries = [
+        replace(q, urgency=max(q.urgency, view.wanted.get(q.page, 0.0))) if q.page is not None else q for q in queries
+    ]
     return sorted(queries, key=lambda query: (-query.urgency, query.page is None, query.page or 0))
 
 
