@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.support.sweeping import Play, playing, stage
+from watcher.simulator import Simulator
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Simulator]:
+    """The fake upstream that the tests of one file share."""
+    with stage() as sim:
+        yield sim
+
+
+@pytest.fixture
+def play(upstream: Simulator) -> Play:
+    """Plays a scenario from its beginning."""
+    return playing(upstream)
 
 
 @pytest.fixture(autouse=True)

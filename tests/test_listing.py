@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.builders import set_read_only
-from tests.support.sweeping import Play, Watch, playing, settings_for, stage, watching
+from tests.support.sweeping import Play, Watch, settings_for, watching
 from tests.support.upstream import KEY as API_KEY
 from watcher.engine.core import build_core
 from watcher.errors import StoreError
@@ -21,7 +20,6 @@ from watcher.scheduler import listing, watched
 from watcher.scheduler.cadence import Goals
 from watcher.scheduler.standing import Trial
 from watcher.settings import Discover
-from watcher.simulator import Simulator
 from watcher.state import record
 from watcher.state.store import open_store
 
@@ -30,17 +28,6 @@ pytestmark = pytest.mark.anyio
 RUNNING = [{"status": "RUNNING", "steps": 100, "until": 1_000_000}]
 IDS = tuple(f"t{n:04d}" for n in range(250))
 FEW = ("a", "b", "c")
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Simulator]:
-    with stage() as sim:
-        yield sim
-
-
-@pytest.fixture
-def play(upstream: Simulator) -> Play:
-    return playing(upstream)
 
 
 def tasks(*ids: str, **more: Any) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.builders import written
-from tests.support.sweeping import Play, Watch, playing, stage, watching
+from tests.support.sweeping import Play, Watch, watching
 from tests.support.upstream import KEY as API_KEY
 from watcher.clova import wire
 from watcher.errors import StoreError, StoreStalled
@@ -22,17 +21,6 @@ pytestmark = pytest.mark.anyio
 
 FEW = ("a", "b", "c")
 RUNNING = [{"status": "RUNNING", "steps": 100, "until": 1_000_000}]
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Simulator]:
-    with stage() as sim:
-        yield sim
-
-
-@pytest.fixture
-def play(upstream: Simulator) -> Play:
-    return playing(upstream)
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.builders import set_read_only, url
-from tests.support.sweeping import Play, Watch, playing, settings_for, stage, watching
+from tests.support.sweeping import Play, Watch, settings_for, watching
 from tests.support.upstream import KEY as API_KEY
 from watcher.engine.core import build_core
 from watcher.errors import KeyRejected
@@ -31,17 +30,6 @@ pytestmark = pytest.mark.anyio
 
 TASK = "czf9fbky"
 RUNNING = [{"status": "RUNNING", "steps": 100, "until": 1_000_000}]
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Simulator]:
-    with stage() as sim:
-        yield sim
-
-
-@pytest.fixture
-def play(upstream: Simulator) -> Play:
-    return playing(upstream)
 
 
 def tasks(*ids: str, **more: Any) -> dict[str, Any]:
