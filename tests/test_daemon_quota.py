@@ -239,6 +239,7 @@ def test_the_pace_recovers_slowly_and_is_the_old_one_in_the_end(tmp_path: Path) 
         assert time.monotonic() - began > 60
 
 
+@pytest.mark.long
 def test_a_limit_that_others_use_up_is_shared_with_them(tmp_path: Path) -> None:
     """The upstream's headers say how much is left: after the first of them nothing is refused any more."""
     with limited(tmp_path, qpm=QUICK) as stage:

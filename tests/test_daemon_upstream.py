@@ -292,6 +292,7 @@ def test_a_failure_whose_facts_cant_be_had_is_told_all_the_same_and_amended_late
         assert of(stage, TASK) == ["task.discovered", "task.failed", "task.failed"]
 
 
+@pytest.mark.long
 def test_many_ends_at_once_hide_no_change_of_the_tasks_beside_them(tmp_path: Path) -> None:
     """Each end costs a GET of its own for what the list leaves out; the quota allows five a second."""
     tasks = many(150)
@@ -354,6 +355,7 @@ def test_lists_that_lie_hide_no_change_and_make_nothing_gone(tmp_path: Path) -> 
         assert said.count("list.broken_items") <= 6, said
 
 
+@pytest.mark.long
 def test_a_list_of_a_million_pages_isnt_read_to_its_end(tmp_path: Path) -> None:
     with played(tmp_path, listed=[TASK], discover=[{"account": "main"}]) as stage:
         stage.upstream.control(fault={"kind": "list_pages", "pages": [1000000]})

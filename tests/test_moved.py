@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, select, update
 
 from tests.support.builders import at, opened, prepare, seen, settled, written
+from tests.support.seeds import seeds
 from watcher.models import Observation, TaskKey
 from watcher.state import schema
 from watcher.state.database import Database
@@ -251,7 +252,7 @@ def _is_eligible(before: Sequence[Observation], now: Sequence[Observation]) -> b
     return all(look.fields["status"] == "RUNNING" and None not in moving([look])[0] for look in before)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_both_ways_store_the_same_whatever_happens(tmp_path: Path, seed: int) -> None:
     chance, used = random.Random(seed), 0
     folders = [tmp_path / "quick", tmp_path / "long"]

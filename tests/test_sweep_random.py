@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.imagined import Imagined, Upstream, imagined, wall
+from tests.support.seeds import seeds
 from tests.support.virtual import now, run_virtually
 from watcher.clova.pace import WINDOW
 from watcher.errors import RateLimited, ServerTrouble, Unreachable, UpstreamError
@@ -189,7 +190,7 @@ def played(folder: Path, play: Play, story: Callable[[Imagined], Awaitable[None]
 
 
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "by_id", "mixed"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2))
 def test_an_honest_list_shows_every_task_in_time_and_every_lasting_status_is_told_once(
     tmp_path: Path, order: str, seed: int
 ) -> None:
@@ -213,7 +214,7 @@ ORDERS: dict[str, Callable[[list[str]], Sequence[str]]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2))
 def test_a_list_in_another_order_at_each_read_hides_no_task_for_long(tmp_path: Path, seed: int) -> None:
     play = Play(100 + seed)
     play.upstream.order = lambda ids: play.chance.sample(ids, len(ids))
@@ -246,7 +247,7 @@ def _trouble(play: Play) -> Callable[[str], UpstreamError | None]:
     return lambda asked: error if hits[what](asked) else None
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(5))
 def test_bursts_of_failures_lose_nothing_and_are_over_within_minutes(tmp_path: Path, seed: int) -> None:
     play = Play(200 + seed)
 

@@ -155,6 +155,7 @@ def test_many_deletions_are_told_within_minutes_and_hold_up_nobody(tmp_path: Pat
     play(tmp_path, ids(600), story)
 
 
+@pytest.mark.long
 def test_a_task_that_failed_once_gets_its_turn_where_the_quota_doesnt_suffice(tmp_path: Path) -> None:
     async def story(seen: Imagined) -> None:
         start = now()
