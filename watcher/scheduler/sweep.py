@@ -357,6 +357,8 @@ class Sweeper:
             return self.watched.on_probation
         if self.watched.discovers and self.watched.pages.usable() and self.watched.pages.unread():
             return False
+        if any(tracked.adopted and tracked.status is None for tracked in self.tracked.values()):
+            return False  # a page that has just brought them is still being written
         return since is None or all(self._seen_since(tracked, since) for tracked in self.tracked.values())
 
     def _seen_since(self, tracked: Tracked, since: datetime) -> bool:
