@@ -263,7 +263,7 @@ class Sweeper:
         if not self._failing() or report.failed < report.asked:
             self._rests_until = 0.0
             return
-        poll = cadence.Known(None, failures=self.health.failed - FAILING + 1)
+        poll = cadence.Known(None, failures=1 + (self.health.failed - FAILING) // FAILING)
         look = cadence.next_look(poll, self.watched.goals, chance=random.random())  # noqa: S311
         self._rests_until = time.monotonic() + (look.delay or 0.0)
 
