@@ -276,3 +276,15 @@ def test_a_list_that_may_be_another_one_is_forgotten() -> None:
     pages.forget()
     assert pages == Pages()
     assert pages.usable()
+
+
+def test_a_page_that_was_distrusted_while_it_was_being_written_must_be_read_again() -> None:
+    pages = Pages()
+    show(pages, 0, "abc")
+    at = pages.seen[0].at
+    pages.distrust("b")  # a GET has shown it otherwise meanwhile
+    pages.commit(0, at, b"digest")
+    assert pages.unchanged(0, at + 1, b"digest") is None
+    show(pages, 0, "abc")
+    pages.commit(0, pages.seen[0].at, b"digest")
+    assert pages.unchanged(0, at + 2, b"digest") is not None

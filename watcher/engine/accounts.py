@@ -12,7 +12,6 @@ from sqlalchemy import Connection, select
 
 from watcher.clova import Client
 from watcher.clova.quota import Pacer
-from watcher.engine.share import StoredShare
 from watcher.models import TERMINAL, Snapshot, TaskKey
 from watcher.redact import Redactor
 from watcher.scheduler.adoption import Adoption
@@ -105,10 +104,6 @@ def make_client(settings: Settings, account: Account, redactor: Redactor, contex
 
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
     return Client(account, redactor=redactor, proxy=proxy, ssl_context=context, retry_gate=gate)
-
-
-def make_pacer(account: Account, share: StoredShare) -> Pacer:
-    return Pacer(account.queries_per_minute, share)
 
 
 def goals_of(settings: Settings) -> Goals:

@@ -10,7 +10,8 @@ from ssl import SSLContext
 from sqlalchemy import Connection
 
 from watcher.clova import make_ssl_context
-from watcher.engine.accounts import Stored, load_stored, make_client, make_pacer, make_watched
+from watcher.clova.quota import Pacer
+from watcher.engine.accounts import Stored, load_stored, make_client, make_watched
 from watcher.engine.share import StoredShare
 from watcher.models import Fields, TaskKey
 from watcher.notifier.channels import Channel
@@ -67,7 +68,7 @@ class Core:
         """A sweeper for an account of the settings."""
         account = self.settings.accounts[name]
         share = self.shares[name] = StoredShare(self.database, name)
-        pacer = make_pacer(account, share)
+        pacer = Pacer(account.queries_per_minute, share)
         client = make_client(self.settings, account, self.redactor, self.context, pacer)
         watched = make_watched(self.settings, name, stored, client, pacer, self.ledger)
 

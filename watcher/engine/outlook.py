@@ -41,6 +41,8 @@ def lateness(sweeper: Sweeper) -> Lateness:
         return Lateness()
     stale = []
     for key, late in watched.due.late(SHORTEST).items():
+        if key not in watched.tracked:
+            continue
         goal = goal_of(watched.tracked[key].status, watched.goals)
         if late >= (LATE - 1.0) * goal:
             stale.append(late + goal)

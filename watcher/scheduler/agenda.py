@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from watcher.models import TaskKey
 from watcher.scheduler import cadence
@@ -76,7 +77,8 @@ class Agenda:
         due, where = self._watched.due.pop_due(ahead), self._watched.pages.where
         for key in list(due) if self._asking else ():
             page = where.get(key.id, -1)
-            if page in self._asking and not self._watched.tracked[key].single:
+            tracked = self._watched.tracked.get(key)
+            if page in self._asking and tracked is not None and not tracked.single:
                 self._aside.setdefault(page, {})[key] = due.pop(key)
         return due
 
@@ -120,7 +122,7 @@ class Agenda:
             return ListView((), {}, lambda _page: 0, usable=False)
         unread = [page for page in pages.unread() if page not in self._asking]
         stale = [page for page in pages.stale() if page not in self._asking]
-        return ListView(unread, self.pages_wanted(), self._soon, stale, pages.rests)
+        return ListView(unread, self.pages_wanted(), partial(self._soon, self.pages_due()), stale, pages.rests)
 
     def pages_wanted(self) -> dict[int, float]:
         """Pages to be read for their own sake, with their urgency."""
@@ -144,10 +146,10 @@ class Agenda:
             due = {**due, **watched.pages.census(since)}
         return {page: at for page, at in due.items() if page not in self._asking}
 
-    def _soon(self, page: int) -> int:
+    def _soon(self, pages_due: Mapping[int, float], page: int) -> int:
         """How many tasks of the page will be due within half their cadence; that it is wanted itself counts as well."""
         seen = self._watched.pages.seen.get(page)
-        count = int(self.pages_due().get(page, math.inf) <= time.monotonic() + self._watched.goals.interval / 2)
+        count = int(pages_due.get(page, math.inf) <= time.monotonic() + self._watched.goals.interval / 2)
         for tracked in seen.watched if seen is not None else ():
             planned = self._watched.due.planned(tracked.key)
             if planned is not None and planned <= cadence.goal_of(tracked.status, self._watched.goals) / 2:

@@ -153,7 +153,7 @@ class Listing:
             if tracked.completing:
                 continue
             observation = Observation(key, number, moment, "list", fields)
-            awaits = fields["status"] in TERMINAL and _lacks_facts(fields) and self._is_news(tracked, fields, moment)
+            awaits = _lacks_facts(fields) and self._is_news(tracked, fields, moment)
             (shown.awaiting if awaits else shown.observed).append(observation)
         return shown
 

@@ -30,12 +30,14 @@ SHORTEST_REST, LONGEST_REST = 60.0, 300.0
 @dataclass(slots=True)
 class PageSeen:
     """A page as last read: `watched` are the watched tasks that it showed, `digest` stands for its body once all that
-    it showed is committed, `at` is when it was asked for (monotonic). `whole`: every item of it could be read."""
+    it showed is committed, `at` is when it was asked for (monotonic). `whole`: every item of it could be read;
+    `doubted`: there is a reason to read it again, however it looks."""
 
     at: float
     ids: tuple[str, ...] = ()
     watched: tuple[Tracked, ...] = ()
     whole: bool = True
+    doubted: bool = False
     digest: bytes = b""
 
 
@@ -115,9 +117,10 @@ class Pages:
         return page
 
     def commit(self, number: int, at: float, digest: bytes) -> None:
-        """All that the page showed, when it was asked for at `at`, is written."""
+        """All that the page showed, when it was asked for at `at`, is written. What was distrusted while it was being
+        written stays so."""
         page = self.seen.get(number)
-        if page is not None and page.at == at:
+        if page is not None and page.at == at and not page.doubted:
             page.digest = digest
 
     def shown_by(self, number: int) -> tuple[Tracked, ...]:
@@ -134,7 +137,7 @@ class Pages:
         numbers = list(self.seen) if id_ is None else [self.where.get(id_, -1)]
         for number in numbers:
             if number in self.seen:
-                self.seen[number].digest = b""
+                self.seen[number].digest, self.seen[number].doubted = b"", True
 
     def lose(self, id_: str, asked_since: float) -> None:
         """A due task wasn't shown. Its page isn't believed any more, if it was really read since then."""

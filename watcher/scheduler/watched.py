@@ -124,6 +124,8 @@ class Watched:
         """The page that should have shown these tasks couldn't be had: it is asked for again as failed polls are."""
         chance = random.random()  # noqa: S311
         for tracked in shown:
+            if self.tracked.get(tracked.key) is not tracked:
+                continue  # it was taken out of the configuration meanwhile
             look = cadence.next_look(cadence.Known(tracked.status, failures=failures), self.goals, chance=chance)
             tracked.because = "its list page couldn't be had"
             self.due.plan(tracked.key, look.delay or 0.0)
@@ -157,6 +159,8 @@ class Watched:
         self.tracked.pop(key, None)
         self.due.forget(key)
         self.pages.distrust(key.id)
+        if self.standing.trial is not None:
+            self.standing.trial.hidden.discard(key)
 
     def depart(self, tracked: Tracked) -> None:
         """An adopted task has settled, so it leaves; a list that shows it otherwise brings it back."""
@@ -251,7 +255,8 @@ class Watched:
     ) -> None:
         """A poll failed, about one task or (None) about the list; `started` is monotonic."""
         report.failed += 1
-        report.error = error
+        if not report.key_refused:
+            report.error = error
         its_own = False
         if tracked is not None:
             tracked.failures += 1
