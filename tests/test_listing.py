@@ -614,3 +614,16 @@ async def test_a_page_that_nobody_has_read_gets_its_turn_however_late_the_others
             while len(watch.sweeper.tracked) < len(IDS):
                 await watch.sweeper.sweep()
         assert queries(watch).count("p2") >= 1
+
+
+async def test_a_task_that_was_taken_out_while_its_page_failed_isnt_planned_any_more(
+    play: Play, tmp_path: Path
+) -> None:
+    async with play(tasks(*FEW)) as sim, watching(sim, tmp_path, *FEW, lists=True) as watch:
+        await watch.settle()
+        account, key = watch.sweeper.watched, TaskKey("main", "b")
+        due = list(account.tracked.values())
+        account.unwatch(key)
+        account.put_off(due, failures=1)
+        assert key not in account.due
+        assert TaskKey("main", "a") in account.due
