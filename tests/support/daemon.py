@@ -136,7 +136,9 @@ class Listener(Server):
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request in order, with the status that was answered."""
-        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
+        text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        # Behind the last line's end another one may be half written.
+        *lines, _ = text.split("\n")
         return [json.loads(line) for line in lines]
 
 
