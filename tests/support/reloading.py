@@ -61,7 +61,10 @@ class Live:
     def write(self, **changes: Any) -> None:
         """The configuration with some top-level keys replaced; `...` takes one out."""
         self.written = {key: value for key, value in {**self.written, **changes}.items() if value is not ...}
-        (self.folder / "watcher.yaml").write_text(yaml.safe_dump(self.written))
+        # Renamed into place: a load that is still under way from before reads the old content or the new, never a half.
+        half = self.folder / "watcher.yaml.new"
+        half.write_text(yaml.safe_dump(self.written))
+        half.replace(self.folder / "watcher.yaml")
 
     async def reload(self, **changes: Any) -> None:
         """Write, ask, and wait until all of it is done."""
