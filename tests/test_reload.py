@@ -6,7 +6,9 @@ import asyncio
 import base64
 import re
 import signal
+import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.support.reloading import OTHER, QUICK, TASK, account, hook, live
 from tests.support.stage import staged
 from tests.support.tls import needs_openssl, speak_tls
 from tests.support.upstream import KEY, running_simulator
+from watcher.scheduler.standing import Trial
 from watcher.simulator import Simulator
 from watcher.simulator.receiver import Receiver, receiving
 
@@ -870,3 +873,31 @@ async def test_a_stop_in_the_midst_of_a_change_loses_nothing(
             await one.until(lambda: one.deliveries("hook").get("task.started") == "delivered", "it is told")
             left = ("sending", "waiting")
             await one.until(lambda: not one.reader.deliveries(channel="hook", states=left), "nothing is left")
+
+
+async def test_a_trial_that_began_while_the_last_one_was_being_ended_goes_on(tmp_path: Path) -> None:
+    """RULE 6, where the store is slow to take what ends the first trial."""
+    async with running_simulator(OWNED) as sim, live(tmp_path, sim) as one:
+        await one.until(lambda: len(one.stored()) == 2, "both are seen")
+        standing, hold, held = one.sweeper().watched.standing, threading.Event(), asyncio.Event()
+        standing.trial = Trial("first")
+        busy = asyncio.create_task(one.core.database.write(lambda _tx: hold.wait(5)))
+        ending = asyncio.create_task(standing.good(datetime.now(tz=UTC)))
+        asyncio.get_running_loop().call_soon(held.set)
+        await held.wait()
+        standing.trial = second = Trial("second")
+        hold.set()
+        await asyncio.gather(busy, ending)
+        assert standing.trial is second
+
+
+async def test_an_answer_that_was_still_being_written_down_when_the_key_changed_proves_nothing(tmp_path: Path) -> None:
+    """RULE 6."""
+    async with running_simulator(OWNED) as sim, live(tmp_path, sim) as one:
+        await one.until(lambda: len(one.stored()) == 2, "both are seen")
+        watched = one.sweeper().watched
+        asked_by = watched.client
+        await one.reload(accounts={"main": account(sim, api_key=SECOND)})
+        watched.standing.trial = trial = Trial("second")
+        await watched.good(tuple(watched.tracked.values()), datetime.now(tz=UTC), client=asked_by)
+        assert watched.standing.trial is trial

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from watcher.clova import ListAnswer, Page
+from watcher.clova import Client, ListAnswer, Page
 from watcher.clova.dates import parse_instant
 from watcher.clova.skeleton import digest_of
 from watcher.errors import BadAnswer, KeyRejected, RateLimited, StoreStalled, UpstreamError, Verdict
@@ -87,7 +87,7 @@ class Listing:
             answer = await client.fetch_page(page, SIZE)
             if watched.client is not client:
                 return []  # another key is in force since: what this one was told says nothing about it
-            shown, ends = await self._read(answer, page, number, moment, started, report)
+            shown, ends = await self._read(answer, page, number, moment, started, report, client)
         except UpstreamError as error:
             if watched.client is client:
                 await self._failed(page, error, keys, moment, started, report)
@@ -98,7 +98,14 @@ class Listing:
         return ends
 
     async def _read(
-        self, answer: ListAnswer, page: int, number: int, moment: datetime, at: float, report: Report
+        self,
+        answer: ListAnswer,
+        page: int,
+        number: int,
+        moment: datetime,
+        at: float,
+        report: Report,
+        client: Client,
     ) -> tuple[list[Tracked], list[Observation]]:
         watched = self._watched
         watched.pacer.answered(answer.rate_limit)
@@ -119,7 +126,7 @@ class Listing:
         watched.pages.answered(page)
         # While a changed key is on trial, a list without any known task proves nothing.
         proof = any(tracked.status is not None for tracked in shown) or not watched.unfinished
-        await watched.good(shown, moment, proof=proof)
+        await watched.good(shown, moment, proof=proof, client=client)
         return shown, ends
 
     async def _compare(

@@ -12,7 +12,7 @@ import math
 import time
 from datetime import datetime
 
-from watcher.clova import Answer
+from watcher.clova import Answer, Client
 from watcher.errors import NotOwned, StoreStalled, TaskUnknown, UpstreamError
 from watcher.models import Observation
 from watcher.scheduler.report import Report
@@ -47,7 +47,7 @@ class Singles:
                 report.looked.discard(tracked.key)
                 return
             self._watched.pacer.answered(answer.rate_limit)
-            doubtful = await self._compare(tracked, answer, number, moment, report, trusted=trusted)
+            doubtful = await self._compare(tracked, answer, number, moment, report, client, trusted=trusted)
         except UpstreamError as error:
             if self._watched.client is client:
                 await self._refused(tracked, error, number, moment, started, report)
@@ -68,7 +68,15 @@ class Singles:
             await self._watched.failed(tracked, error, moment, started, report)
 
     async def _compare(
-        self, tracked: Tracked, answer: Answer, number: int, moment: datetime, report: Report, *, trusted: bool
+        self,
+        tracked: Tracked,
+        answer: Answer,
+        number: int,
+        moment: datetime,
+        report: Report,
+        client: Client,
+        *,
+        trusted: bool,
     ) -> bool:
         """Record what the answer changes; True when it seems older than what is known."""
         digest = hashlib.blake2b(answer.body, digest_size=16).digest()
@@ -79,7 +87,7 @@ class Singles:
             observation = Observation(tracked.key, number, moment, "get", answer.fields(), trusted)
             change = (await self._watched.record([observation], report)).get(tracked.key)
             if change is not None and change.because == "stale":
-                await self._watched.good([tracked], moment)
+                await self._watched.good([tracked], moment, client=client)
                 return True
             if change is not None and change.snapshot is not None:
                 # An answer that a later one has overtaken leaves the doubt that the later one has left.
@@ -89,7 +97,7 @@ class Singles:
                     self._watched.pages.distrust(tracked.key.id)
         report.seen += 1
         written = () if tracked.key in report.unwritable else (tracked,)
-        await self._watched.good(written, moment, proof=not tracked.unknown)
+        await self._watched.good(written, moment, proof=not tracked.unknown, client=client)
         return False
 
     async def _missing(
@@ -138,7 +146,7 @@ class Singles:
         change = (recorded.comparisons or {}).get(tracked.key)
         if change is not None and change.snapshot is not None:
             tracked.gone = bool(change.snapshot.gone)
-        await watched.good([tracked], moment)
+        await watched.good([tracked], moment, proof=False)  # a trial that has begun meanwhile is another key's
 
     async def _confirmed(self, tracked: Tracked, started: float, *, owned: bool, first: bool) -> bool:
         """Whether a task that a GET doesn't find is really gone: raises when the list can't be had either."""

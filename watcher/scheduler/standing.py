@@ -52,9 +52,11 @@ class Standing:
 
     async def good(self, moment: datetime, *, proof: bool = True) -> None:
         """A poll succeeded. `proof`: the key showed what it should show."""
-        if self.trial is not None and proof:
-            await self._ledger.database.write(save_key_mark, self.name, self.trial.mark)
-            self.trial = None
+        trial = self.trial
+        if trial is not None and proof:
+            await self._ledger.database.write(save_key_mark, self.name, trial.mark)
+            # Meanwhile another key may have come, whose own trial begins.
+            self.trial = None if self.trial is trial else self.trial
         self.last_answer = self.last_asked = time.monotonic()
         if self.health.unreachable or self.health.rejected:
             self._said.clear()

@@ -235,8 +235,13 @@ class Watched:
 
     # ── how the account stands ──
 
-    async def good(self, shown: Sequence[Tracked], moment: datetime, *, proof: bool = True) -> None:
-        """A poll succeeded and showed these tasks. `proof`: the key has shown what it should show."""
+    async def good(
+        self, shown: Sequence[Tracked], moment: datetime, *, proof: bool = True, client: Client | None = None
+    ) -> None:
+        """A poll succeeded and showed these tasks. `proof`: the key has shown what it should show. `client`: who asked,
+        where writing down the answer took its time: if another key is in force since, it proves nothing of that."""
+        if client is not None and client is not self.client:
+            return
         for tracked in shown:
             if tracked.failures or tracked.refused or tracked.forbidden:
                 tracked.failures, tracked.refused, tracked.forbidden = 0, False, False
