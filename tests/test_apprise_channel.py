@@ -307,10 +307,21 @@ async def test_a_mail_arrives_with_text_html_and_the_delivery_id_as_its_message_
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert mailbox.recipients == ["jiwon@example.com"]
     assert mail["Subject"] == "✖ support-bot v3 failed: Invalid dataset: required field empty. Completion"
-    assert mail["Message-ID"] == "<dlv-7@127.0.0.1>"
+    assert mail["Message-ID"] == "<dlv-7@example.com>"
     assert text.splitlines()[0] == mail["Subject"]
     assert "Reason: file.format" in text
     assert "<strong>✖ support-bot v3 failed" in html
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("type_", "threaded"), [("task.failed", True), ("account.rejected", True), ("watcher.started", False)]
+)
+async def test_mails_about_one_thing_are_a_thread_and_the_watchers_own_stand_alone(type_: str, threaded: bool) -> None:
+    mailbox = Mailbox()
+    with mail_server(mailbox) as url:
+        assert await sent(url, type_) == Accepted("accepted")
+    assert ("References" in mailbox.mails[0]) is threaded
 
 
 @pytest.mark.anyio
@@ -323,7 +334,7 @@ async def test_mails_follow_each_other_at_once() -> None:
             for number in range(3):
                 assert await built.send(delivery(id=f"dlv-{number}")) == Accepted("accepted")
     assert loop.time() - start < 5  # apprise on its own waits 5.5 s between two
-    assert [mail["Message-ID"] for mail in mailbox.mails] == [f"<dlv-{n}@127.0.0.1>" for n in range(3)]
+    assert [mail["Message-ID"] for mail in mailbox.mails] == [f"<dlv-{n}@example.com>" for n in range(3)]
 
 
 @pytest.mark.anyio

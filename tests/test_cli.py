@@ -19,7 +19,7 @@ __all__ = ["shell"]
 
 CONTRACT = (
     "run once init check routes test-notify status history follow wait deliveries redeliver prove health simulate demo "
-    "schema"
+    "schema silence silences unsilence"
 )
 HEAVY = ("sqlalchemy", "apprise", "httpx2", "uvicorn", "rich", "pydantic", "alembic")
 
@@ -70,7 +70,8 @@ def test_version_and_overview_load_nothing_heavy() -> None:
         ("wait x --timeout soon", "argument --timeout: not a duration; write 30s", "watcher wait --help"),
         ("routes x task.faild", "argument EVENT: no event is called task.faild. Did you mean task.failed?", "routes"),
         ("lint", "lint comes with a later version", "watcher --help lists what there is"),
-        ("silence x --for 2h", "silence comes with a later version", "watcher --help lists what there is"),
+        ("silence x", "the following arguments are required: --for", "watcher silence --help"),
+        ("silence x --for soon", "argument --for: not a duration; write 30s", "watcher silence --help"),
         (
             "deliveries --state sent",
             "argument --state: no state is called sent. There are: waiting",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 from dataclasses import replace
 
 import pytest
 
 from tests.support.channels import delivery, setting
-from watcher.models import Accepted, Retry
+from watcher.models import Accepted, Digest, Retry
 from watcher.notifier.channels import build_channel
 from watcher.notifier.channels.console import ConsoleChannel
 from watcher.notifier.samples import sample_event
@@ -61,3 +63,42 @@ async def test_words_that_fail_cost_their_polish_and_not_the_message(capsys: pyt
     channel = build_channel(setting("console://"), redactor=Redactor())
     assert await channel.send(delivery(event)) == Accepted("printed")
     assert "task.failed czf9fbky: RUNNING -> FAILED" in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+async def test_the_owner_of_what_failed_is_named_and_a_digest_stands_in_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    channel = ConsoleChannel(setting("console://"), mentions={"jiwon": "U012AB3CD"})
+    await channel.send(delivery())
+    assert await channel.send_digest(Digest("dig-1", "team", (delivery(), delivery("task.started")))) == Accepted(
+        "printed"
+    )
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.endswith("Completion  @jiwon")
+    assert "2 changes" in "".join(rest)
+    assert sum("support-bot v3" in line for line in rest) >= 2
+
+
+@pytest.mark.anyio
+async def test_the_users_own_words_are_printed() -> None:
+    stream = io.StringIO()
+    channel = ConsoleChannel(setting("console://", template={"task.failed": "{{ name }} fell\nover"}), stream=stream)
+    await channel.send(delivery())
+    await channel.send(delivery("task.started"))
+    assert stream.getvalue().startswith("support-bot v3 fell\n  over\n▶ support-bot v3 is training")
+
+
+@pytest.mark.anyio
+async def test_a_terminal_that_stands_still_holds_up_nothing_else() -> None:
+    gone_on = threading.Event()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            assert gone_on.wait(10), "the loop stood still"
+            return super().write(text)
+
+    sending = asyncio.create_task(ConsoleChannel(setting("console://"), stream=Slow()).send(delivery()))
+    await asyncio.sleep(0)
+    gone_on.set()
+    assert await sending == Accepted("printed")

@@ -253,13 +253,6 @@ def test_the_sum_up_names_what_was_lost(capsys: pytest.CaptureFixture[str]) -> N
     assert "✖ lost: task.started of support-bot v3" in said
 
 
-def test_a_language_of_a_later_version_is_said_and_costs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    from watcher.simulator.demo.director import _introduce
-
-    _introduce(PlainScreen(), "ko", 720.0, 60.0)
-    assert "Messages come in English in this version; Korean comes later." in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("width", [20, 40, 120])
 def test_the_table_fits_every_terminal(width: int) -> None:
     from rich.cells import cell_len

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
 
 from tests.support.builders import draft, settled, url
 from tests.support.http import Receiver, receiving
@@ -20,7 +19,8 @@ from watcher.engine.heartbeat import Heartbeat
 from watcher.redact import Redactor
 from watcher.settings import Heartbeat as Setting
 from watcher.simulator import Simulator, parse_scenario, serve
-from watcher.state import schema
+from watcher.state.budget import save_alive
+from watcher.state.claim import Terms, claim
 from watcher.state.record import record_drafts
 from watcher.state.store import open_store
 
@@ -81,7 +81,19 @@ async def test_it_is_silent_while_a_delivery_is_overdue(tmp_path: Path) -> None:
         await core.sweepers["main"].sweep()
         await core.database.write(record_drafts, settled(("team",)), [draft("watcher.gap")])
         await heartbeat.beat_if_well(core)
-        long_ago = datetime.now(tz=UTC) - timedelta(minutes=6)
-        await core.database.write(lambda tx: tx.execute(update(schema.events).values(committed=long_ago)))
+        await core.database.write(save_alive, datetime.now(tz=UTC), 360.0, "{}")
+        await heartbeat.beat_if_well(core)
+        assert pings(monitor) == ["/ping/abc"]
+
+
+async def test_what_quiet_hours_held_isnt_overdue_the_moment_it_is_let_go(tmp_path: Path) -> None:
+    async with beating(tmp_path) as (core, _, monitor, heartbeat):
+        await core.sweepers["main"].sweep()
+        await core.database.write(record_drafts, settled(("team",)), [draft("watcher.gap")])
+        until = datetime.now(tz=UTC) + timedelta(hours=1)
+        quiet, later = Terms(quiet_until=until), settled(("team",), uptime=3600.0)
+        await core.database.write(claim, settled(("team",)), "team", quiet, 1, datetime.now(tz=UTC))
+        await core.database.write(claim, later, "team", Terms(), 0, until)
+        await core.database.write(save_alive, datetime.now(tz=UTC), 3600.0, "{}")
         await heartbeat.beat_if_well(core)
         assert pings(monitor) == ["/ping/abc"]

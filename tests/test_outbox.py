@@ -607,7 +607,7 @@ def _set(database: Database, state: str) -> None:
 class Gate:
     """A channel that answers when the test says so."""
 
-    name, kind, parallel = "team", "webhook", 8
+    name, kind, parallel, spacing = "team", "webhook", 8, 0.0
 
     def __init__(self) -> None:
         self.sent: list[Delivery] = []

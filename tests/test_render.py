@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.support.pot import TEMPLATE, template
+from tests.support.messages import READERS
 from watcher.errors import UsageError
 from watcher.events import EVENT_TYPES
 from watcher.i18n import translator
@@ -25,7 +25,7 @@ KINDS: tuple[ChannelKind, ...] = get_args(ChannelKind)
 
 
 def read(event: Event, kind: ChannelKind = "chat", timezone: str = "Asia/Seoul", **more: Any) -> Message:
-    return render(event, kind=kind, language="en", timezone=timezone, **more)
+    return render(event, **({"kind": kind, "language": "en", "timezone": timezone} | more))
 
 
 def bare(type_: str, **more: Any) -> Event:
@@ -71,15 +71,16 @@ def test_a_failure_reads_as_promised() -> None:
         ("task.weights_missing", "✖ support-bot v3 has no usable model: its weights weren't saved"),
         ("task.gone", "⚠ support-bot v3 is gone: CLOVA Studio knows no such task any more"),
         ("task.returned", "● support-bot v3 is back: training"),
-        ("account.rejected", "⚠ account default: the key is refused (401, 40104 Invalid key)"),
         (
-            "account.unreachable",
-            "⚠ account default: CLOVA Studio gives no answer (HTTP 503 from a gateway, for 6 minutes)",
+            "account.rejected",
+            "⚠ account default: the key is refused (401, 40104 Invalid key). Issue a new key and replace the secret",
         ),
+        ("account.unreachable", "⚠ account default can't be watched: no answer within 10 s"),
+        ("task.loss_anomaly", "⚠ support-bot v3 learns badly: the loss is not a number · step 1000/2000"),
         ("account.recovered", "✔ account default works again"),
         ("channel.failing", "⚠ channel team: messages don't get through (HTTP 503)"),
         ("channel.recovered", "✔ channel team works again"),
-        ("channel.gave_up", "✖ channel team: messages given up: 2 (HTTP 410)"),
+        ("channel.gave_up", "✖ channel team: messages given up: 2 (HTTP 503)"),
         (
             "watcher.started",
             "● Watching 12 tunings: 3 training, 1 waiting, 8 finished. You'll hear starts, ends and trouble.",
@@ -88,7 +89,7 @@ def test_a_failure_reads_as_promised() -> None:
         ("task.unknown", "⚠ czf9fbk is unknown to account default. Did you mean czf9fbky?"),
         (
             "watcher.config_rejected",
-            "⚠ The changed configuration is wrong, the old one goes on: "
+            "⚠ The changed configuration is wrong, the old one stays in force: "
             "watcher.yaml:7:1: chanels: unknown key. Did you mean channels?",
         ),
     ],
@@ -105,8 +106,8 @@ def unknown(**details: Any) -> Message:
 def test_an_id_that_its_account_doesnt_know_is_told_with_what_to_do() -> None:
     assert unknown(reason="not_found", near=["czf9fbky", "czf8fbky"]) == Message(
         title="⚠ czf9fbk is unknown to account main. Did you mean czf9fbky / czf8fbky?",
-        body="Fix: mend the id or its account in the configuration; the watcher notices that by itself\n"
-        "It is looked for every 15 minutes, in case it appears\n"
+        body="Fix: correct the id or its account in the configuration; the watcher takes it up by itself\n"
+        "The watcher looks for it every 15 minutes, in case it appears\n"
         "Between 14:02:10 and 14:02:40 KST · czf9fbk · account main",
     )
     assert unknown(near=[]).title == "⚠ czf9fbk is unknown to account main. Compare it with the console"
@@ -126,10 +127,10 @@ def test_an_unknown_id_was_never_seen_and_may_have_a_name_in_the_configuration()
 def test_a_rejected_configuration_shows_every_problem_once() -> None:
     first, second = "watcher.yaml:7:1: chanels: unknown key", "watcher.yaml:9:12: tasks[2].id: too long"
     short = read(bare("watcher.config_rejected", details={"problems": [first, second, "and 3 more"]}))
-    assert short.title == f"⚠ The changed configuration is wrong, the old one goes on: {first}"
+    assert short.title == f"⚠ The changed configuration is wrong, the old one stays in force: {first}"
     assert short.body.splitlines()[:3] == [second, "and 3 more", "See all of it with: watcher check"]
     long = read(bare("watcher.config_rejected", details={"problems": [first + " x" * 60, second]}))
-    assert long.title.startswith(f"⚠ The changed configuration is wrong, the old one goes on: {first} x")
+    assert long.title.startswith(f"⚠ The changed configuration is wrong, the old one stays in force: {first} x")
     assert long.body.splitlines()[:2] == [first + " x" * 60, second]
 
 
@@ -168,9 +169,10 @@ def test_an_event_with_nothing_in_it_still_makes_a_sensible_message(type_: str, 
         assert "14:02" in message.body
 
 
+@pytest.mark.parametrize("language", READERS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("type_", [*EVENT_TYPES, "task.of_tomorrow"])
-def test_hostile_values_never_break_a_message_nor_get_out_of_it(type_: str, kind: ChannelKind) -> None:
+def test_hostile_values_never_break_a_message_nor_get_out_of_it(type_: str, kind: ChannelKind, language: str) -> None:
     keys = (
         "reason",
         "hint",
@@ -207,7 +209,7 @@ def test_hostile_values_never_break_a_message_nor_get_out_of_it(type_: str, kind
             details={**dict.fromkeys(keys, value), "missed": [value]},
             subject={**subject, "statusInfo": dict.fromkeys(info, value)},
         )
-        message = read(event, kind)
+        message = read(event, kind, language=language)
         assert len(message.title) <= TITLE_LIMIT
         assert "\n" not in message.title
         shown = message.title + message.body.replace("\n", "") + message.html.replace("\n", "")
@@ -348,7 +350,7 @@ def test_numbers_are_readable() -> None:
 def test_a_success_without_weights_isnt_called_ready() -> None:
     event = sample_event("task.succeeded", now=NOON)
     subject = {**(event.subject or {}), "statusInfo": {"sendWeightSuccess": False}}
-    assert read(replace(event, subject=subject)).title == "✔ support-bot v3 has ended, but its weights weren't saved"
+    assert read(replace(event, subject=subject)).title == "⚠ support-bot v3 has ended, but its weights weren't saved"
 
 
 def test_a_mail_has_the_same_words_as_html() -> None:
@@ -367,12 +369,6 @@ def test_plain_text_is_ascii_and_needs_nothing_but_the_columns() -> None:
     )
 
 
-def test_a_language_without_a_catalogue_reads_english() -> None:
-    assert render(sample_event("task.started"), kind="chat", language="xx", timezone="UTC").title.endswith(
-        "is training"
-    )
-
-
 def test_a_catalogue_is_used_and_its_broken_places_fall_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Korean:
         def gettext(self, text: str) -> str:
@@ -383,5 +379,49 @@ def test_a_catalogue_is_used_and_its_broken_places_fall_back(tmp_path: Path, mon
     assert reader.say("{name} waits again", name="봇") == "봇 waits again"
 
 
-def test_the_template_for_translators_is_current() -> None:
-    assert TEMPLATE.read_text(encoding="utf-8") == template(), "run: python -m tests.support.pot"
+MENTIONS = {"jiwon": "U012AB3CD"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "labels", "called"),
+    [
+        ("task.failed", {"owner": "jiwon"}, ("jiwon", "U012AB3CD")),
+        ("task.weights_missing", {"owner": "jiwon"}, ("jiwon", "U012AB3CD")),
+        ("task.failed", {"owner": "minho"}, ("", "")),
+        ("task.failed", {"team": "jiwon"}, ("", "")),
+        ("task.failed", {}, ("", "")),
+        ("task.failed", None, ("", "")),
+        ("task.failed", {"owner": ["jiwon"]}, ("", "")),
+        ("task.succeeded", {"owner": "jiwon"}, ("", "")),
+        ("task.stalled", {"owner": "jiwon"}, ("", "")),
+    ],
+)
+def test_a_failure_calls_its_owner_and_nothing_else_calls_anybody(
+    type_: str, labels: Any, called: tuple[str, str]
+) -> None:
+    event = sample_event(type_, now=NOON)
+    event = replace(event, subject={**(event.subject or {}), "labels": labels})
+    message = read(event, mentions=MENTIONS)
+    assert (message.owner, message.call) == called
+    assert (message.title, message.body) == (read(event).title, read(event).body)
+    assert read(event, mentions=MENTIONS, plain=True).call == ""
+
+
+@pytest.mark.parametrize("type_", ["account.rejected", "channel.gave_up"])
+def test_a_failure_of_no_task_calls_nobody(type_: str) -> None:
+    assert read(sample_event(type_), mentions=MENTIONS).call == ""
+
+
+def test_what_to_do_about_a_key_stands_in_the_first_line_only_where_it_fits() -> None:
+    event = replace(sample_event("account.rejected", now=NOON), account="account-of-a-team-with-a-long-name" * 2)
+    assert read(event).title.endswith(": the key is refused (401, 40104 Invalid key)")
+    assert "issue a new key" in read(event).body
+
+
+def test_a_reason_isnt_said_twice() -> None:
+    rejected = replace(sample_event("account.rejected"), details={"reason": "401, 40104"})
+    assert read(rejected).title.startswith("⚠ account default: the key is refused (401, 40104).")
+    gave_up = replace(
+        sample_event("channel.gave_up"), details={"reason": "given up: no answer within 30 s", "count": 3}
+    )
+    assert read(gave_up).title == "✖ channel team: messages given up: 3 (no answer within 30 s)"

@@ -78,7 +78,9 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         f"""
 tasks: [a]
 accounts: {{main: {{api_key_file: {put("key", "nv-1 ".strip() + chr(10))}}}}}
-channels: {{c: {{url_file: {put("url", "https://x.example/hook" + chr(10))}, secret_file: {put("hook", SIGNING)}}}}}
+channels:
+  c: {{url_file: {put("url", "https://x.example/hook" + chr(10))}, secret_file: {put("hook", SIGNING)}}}
+  board: {{slack_token_file: {put("slack", "xoxb-1" + chr(10))}, channel: "#ml"}}
 store_file: {put("store", "sqlite:///s.db" + chr(13) + chr(10))}
 http: {{token_file: "${{WHERE}}"}}
 proxy_file: {put("proxy", "http://u:p@proxy:1")}
@@ -91,6 +93,7 @@ heartbeat: {{url_file: {put("ping", "https://hc.example/abc")}}}
     assert [each and each.get_secret_value() for each in found] == [
         "nv-1", "https://x.example/hook", SIGNING, "sqlite:///s.db", "http://u:p@proxy:1",
     ]  # fmt: skip
+    assert settings.channels["board"].slack_token == SecretStr("xoxb-1")
     assert settings.http is not None
     assert settings.http.token == SecretStr("tok-1")
     assert settings.heartbeat is not None
@@ -225,7 +228,19 @@ def test_a_bad_signing_secret_says_how_to_make_one(tmp_path: Path, secret: str) 
         f"proxy: ftp://u:{CANARY}@h",
         f"routes: [{{events: [{CANARY}], channels: [{CANARY}]}}]",
         f"tasks: ['{CANARY}/', '{CANARY}.']",
-        f"mentions: {{jiwon: {CANARY}}}",
+        f"mentions: {{jiwon: '<@{CANARY}>'}}",
+        f"mentions: [{CANARY}]",
+        f"channels: {{c: {{slack_token: {CANARY}, channel: '#ml'}}}}",
+        f"channels: {{c: {{slack_token: xapp-{CANARY}, channel: '#ml'}}}}",
+        f"channels: {{c: {{slack_token: 'xoxb-{CANARY} x', channel: '#ml'}}}}",
+        f"channels: {{c: {{slack_token_file: {CANARY}, channel: '#ml'}}}}",
+        f"channels: {{c: {{slack_token: xoxb-{CANARY}}}}}",
+        f"channels: {{c: {{slack_token: xoxb-{CANARY}, channel: {CANARY}}}}}",
+        f"channels: {{c: {{slack_token: xoxb-1, channel: '#ml', url: 'https://hooks.slack.com/services/{CANARY}'}}}}",
+        f"channels: {{c: {{slack_token: xoxb-1, channel: '#ml', url: 'json://{CANARY}'}}}}",
+        f"channels: {{c: {{url: 'json://{CANARY}', mode: {CANARY}, quiet: {CANARY}, urgent: {CANARY}}}}}",
+        f"channels: {{c: {{url: 'json://{CANARY}', template: {{{CANARY}: x}}, template_file: {CANARY}}}}}",
+        f"channels: {{c: {{url: 'json://x', template_file: {{'*': {CANARY}, {CANARY}: x}}}}}}",
         f"? [{CANARY}]\n: x",
         f"ca_file: /{CANARY}",
         "accounts: {main: {api_key: '${SECRET} '}}",
@@ -249,13 +264,16 @@ def test_settings_never_print_a_secret(tmp_path: Path) -> None:
     text = (
         TASKS
         + f"""
-channels: {{c: {{url: "https://u:{CANARY}@x.example/{CANARY}?token={CANARY}", secret: {SIGNING}}}}}
+channels:
+  c: {{url: "https://u:{CANARY}@x.example/{CANARY}?token={CANARY}", secret: {SIGNING}}}
+  board: {{slack_token: xoxb-{CANARY}, channel: "#ml"}}
 http: {{token: {CANARY}}}
 proxy: http://u:{CANARY}@proxy
 heartbeat: {{url: "https://hc.example/{CANARY}"}}
 """
     )
     settings = load(tmp_path, text)
+    assert f"xoxb-{CANARY}" in settings.secret_values()
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert not [secret for secret in settings.secret_values() if secret in shown]
     with pytest.raises(ValidationError) as caught:

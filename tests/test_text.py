@@ -7,11 +7,14 @@ import pytest
 from watcher.notifier.text import (
     break_mentions,
     clean,
+    columns,
     cut,
     escape_html,
     escape_markdown,
     escape_slack,
     fit,
+    narrow,
+    narrow_name,
     part_marks,
 )
 
@@ -103,3 +106,40 @@ def test_a_text_is_made_to_fit_before_its_signs_are_escaped() -> None:
     assert fitted == "\\*" * 9 + "…"
     assert fit("short", 20, escape_markdown) == "short"
     assert fit("&&&&", 3, escape_html) == "…"
+
+
+@pytest.mark.parametrize(
+    ("text", "wide"),
+    [
+        ("support-bot", 11),
+        ("봇", 2),
+        ("要約ボット", 10),
+        ("\u1112\u1161\u11ab", 2),
+        ("e\u0301", 1),
+        ("👍🏽", 2),
+        ("👨\u200d👩\u200d👧", 2),
+        ("❤\ufe0f", 2),
+        ("🇰🇷", 2),
+        (f"@{Z}here", 5),
+    ],
+)
+def test_columns_are_counted_as_a_terminal_shows_them(text: str, wide: int) -> None:
+    assert columns(text) == wide
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown", "name"),
+    [
+        ("exp-lr-0001", 11, "exp-lr-0001", "exp-lr-0001"),
+        ("exp-lr-sweep-0001", 11, "exp-lr-swe…", "exp-l…-0001"),
+        ("요약봇 버전 일", 8, "요약봇…", "요약…일"),
+        ("ab👨\u200d👩\u200d👧cd👨\u200d👩\u200d👧", 6, "ab👨\u200d👩\u200d👧c…", "ab👨\u200d👩\u200d👧c…"),
+        ("e" + "\u0301" * 100, 4, "…", "…"),
+        ("abc", 1, "…", "…"),
+        ("abc", 0, "", ""),
+        ("", 0, "", ""),
+    ],
+)
+def test_a_cell_is_cut_to_its_columns_never_within_a_character(text: str, width: int, shown: str, name: str) -> None:
+    assert (narrow(text, width), narrow_name(text, width)) == (shown, name)
+    assert max(columns(shown), columns(name)) <= width

@@ -113,7 +113,12 @@ async def build_channels(settings: Settings, redactor: Redactor) -> dict[str, Ch
     for name, channel in settings.channels.items():
         try:
             built[name] = await asyncio.to_thread(
-                build_channel, channel, redactor=redactor, proxy=proxy, ca_file=settings.ca_file
+                build_channel,
+                channel,
+                redactor=redactor,
+                proxy=proxy,
+                ca_file=settings.ca_file,
+                mentions=settings.mentions,
             )
         except WatcherError as error:
             said = error.message.removeprefix(f"channel {name}: ")

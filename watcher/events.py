@@ -1,8 +1,9 @@
 """The table of event types: the one place where a type gets its severity and whether it is notable.
 
 How to add a type: add its row here, make it in `state/diff.py` (tasks) or `state/health.py` (the rest), give it words
-in `notifier/wording.py`, a sample in `notifier/samples.py` and a row in `docs/events.md`. `tests/test_render.py` and
-`tests/test_docs.py` tell what was forgotten.
+in `notifier/wording_tasks.py` or `wording_system.py` and a line for digests in `notifier/brief.py`, translate them
+(`watcher/locale`), and add a sample in `notifier/samples.py` and a row in `docs/events.md`. `tests/test_render.py`,
+`tests/test_languages.py` and `tests/test_docs.py` tell what was forgotten.
 """
 
 from __future__ import annotations

@@ -159,11 +159,56 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class CardRef:
+    """Where a card stands: the id of the chat as the service returned it, and the message's `ts`."""
+
+    chat: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardTask:
+    """A task as a card shows it: in the shape of a webhook's `data.task`, with the newest losses (oldest first).
+
+    `since` is when its status was first seen (None: before anybody looked), `seen` when it was last looked at. `gone`
+    has the reason once the upstream doesn't know it any more, `failure` why it failed.
+    """
+
+    key: TaskKey
+    subject: Mapping[str, Json]
+    seen: datetime
+    since: datetime | None = None
+    losses: tuple[float, ...] = ()
+    gone: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A living message: what a channel shows of one task, or of a group.
+
+    `subject` names it: `task ACCOUNT/ID` or `group NAME`. `ref` is None before it was posted. `tasks` has one task, or
+    those of the group.
+    """
+
+    subject: str
+    tasks: tuple[CardTask, ...]
+    ref: CardRef | None = None
+    shown: str = ""
+    """A digest of what it shows, as the channel returned it; "" where that isn't known."""
+
+    @property
+    def group(self) -> str | None:
+        return self.subject.removeprefix("group ") if self.subject.startswith("group ") else None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One event for one channel.
 
     `plain`: earlier tries killed the process, so only built-in text may be used. `born` is the watcher's running time,
-    in seconds, when it became due: its age counts no time in which the watcher stood still.
+    in seconds, when it became due: its age counts no time in which the watcher stood still. `card` is what the
+    channel's card about it is to show, for channels that keep cards; `silent`: only that, and no message of its own.
     """
 
     id: str
@@ -175,18 +220,36 @@ class Delivery:
     reason: str
     plain: bool = False
     born: float = 0.0
+    card: Card | None = None
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Several deliveries that go to their channel as one message. `id` stays the same on every try."""
+
+    id: str
+    channel: str
+    members: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A rendered event. `title` is the first line and says everything; `body` may be empty; `html` only for mail."""
+    """A rendered event. `title` is the first line and says everything; `body` may be empty; `html` only for mail.
+
+    `call` is the chat id of whoever is called by name and `owner` that name, "" for nobody: each service writes it in
+    its own way. `table` has the lines of a digest in columns; `body` has the same for services that know no columns.
+    """
 
     title: str
     body: str
     html: str = ""
+    call: str = ""
+    owner: str = ""
+    table: str = ""
 
 
-# What became of one attempt, as a channel reports it.
+# What became of one attempt, as a channel reports it. `card` is the card as it stands now, where the try changed it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +257,7 @@ class Accepted:
     """The channel took the message."""
 
     detail: str = ""
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +265,7 @@ class Refused:
     """The channel will never take this message."""
 
     reason: str
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +274,7 @@ class Retry:
 
     reason: str
     after: float | None = None
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +282,7 @@ class Unknown:
     """Sent, but no answer came: it may have arrived."""
 
     reason: str
+    card: Card | None = None
 
 
 Outcome = Accepted | Refused | Retry | Unknown

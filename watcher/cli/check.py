@@ -32,6 +32,7 @@ def check(arguments: Namespace) -> int:
 
     settings = load(arguments, secrets=True)
     asyncio.run(_build_channels(settings, arguments.redactor))
+    _try_templates(settings)
     for line in _read(settings):
         say(f"✓ {line}")
     for warning, hint in _warnings(settings):
@@ -170,6 +171,16 @@ async def _build_channels(settings: Settings, redactor: Redactor) -> None:
 
     for channel in (await app.build_channels(settings, redactor)).values():
         await channel.aclose()
+
+
+def _try_templates(settings: Settings) -> None:
+    """Raises ConfigError with every template that fails with a sample of an event that it is for."""
+    from watcher.cli.rehearsal import problems
+    from watcher.errors import ConfigError
+
+    found = tuple(dict.fromkeys(problems(settings)))
+    if found:
+        raise ConfigError(found)
 
 
 def _count(number: int, what: str) -> str:

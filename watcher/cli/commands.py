@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from watcher.cli import check, follow, health, notify, outbox, play, run, setup, status, trail, wait
-from watcher.cli.options import nothing
+from watcher.cli import check, follow, health, notify, outbox, play, run, setup, silence, status, trail, wait
+from watcher.cli.options import json_option, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,16 @@ _TABLE = (
         TELL, "deliveries", "what goes where, and what became of it", outbox.deliveries, outbox.deliveries_arguments
     ),
     Command(TELL, "redeliver", "send again, with the same id", outbox.redeliver, outbox.redeliver_arguments),
+    Command(
+        TELL,
+        "silence",
+        "tell nothing of a task or a label for a while",
+        silence.silence,
+        silence.silence_arguments,
+        silence.DETAILS,
+    ),
+    Command(TELL, "silences", "what is silenced, and for how long", silence.silences, json_option),
+    Command(TELL, "unsilence", "end silences early", silence.unsilence, silence.unsilence_arguments),
     Command(HELP, "health", "exit 0 if the running watcher is healthy", health.health, health.arguments),
     Command(HELP, "simulate", "a fake CLOVA Studio on a local port", play.simulate, play.simulate_arguments),
     Command(HELP, "schema", "the JSON Schema of the configuration", check.schema),

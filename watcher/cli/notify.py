@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from watcher.cli.options import event_type, suggestion
 from watcher.cli.printing import say
 from watcher.cli.reading import load
+from watcher.cli.rehearsal import trouble
 from watcher.errors import UsageError, WatcherError
 from watcher.models import Accepted, Outcome, Refused
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class Result(NamedTuple):
-    """How one test ended; `reason` and `hint` are "" where there is nothing to say."""
+    """How one test ended; what is "" has nothing to say. `note` tells why the channel's template wasn't used."""
 
     name: str
     ok: bool
     reason: str
     hint: str
+    note: str = ""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -54,20 +56,26 @@ async def send_samples(settings: Settings, names: Sequence[str], type_: str, red
         failed += not result.ok
         mark, said = ("✓", "ok") if result.ok else ("✗", result.reason)
         hint = f". Try: {result.hint}" if result.hint else ""
-        say(f"{mark} {result.name:<{width}}  {said}{hint}")
+        note = f"; its template isn't used: {result.note}. Try: watcher check" if result.note else ""
+        say(f"{mark} {result.name:<{width}}  {said}{hint}{note}")
     return 1 if failed else 0
 
 
 def _chosen(wanted: Sequence[str], settings: Settings) -> list[str]:
+    from watcher.settings.recipients import meant
+
     if not settings.channels:
         raise UsageError("the configuration has no channel", 'write channels: {team: "https://..."}')
+    chosen: list[str] = []
     for name in wanted:
-        if name not in settings.channels:
+        found = meant(name, settings.channels)
+        if not found:
             raise UsageError(
                 f"there is no channel {name}{suggestion(name, settings.channels)}",
                 f"known: {', '.join(settings.channels)}",
             )
-    return list(dict.fromkeys(wanted)) or list(settings.channels)
+        chosen += found
+    return list(dict.fromkeys(chosen)) or list(settings.channels)
 
 
 async def _send(settings: Settings, channel: Channel, type_: str, redactor: Redactor) -> Result:
@@ -78,12 +86,18 @@ async def _send(settings: Settings, channel: Channel, type_: str, redactor: Reda
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
     try:
         built = await asyncio.to_thread(
-            build_channel, channel, redactor=redactor, proxy=proxy, ca_file=settings.ca_file
+            build_channel,
+            channel,
+            redactor=redactor,
+            proxy=proxy,
+            ca_file=settings.ca_file,
+            mentions=settings.mentions,
         )
     except WatcherError as error:
         return Result(channel.name, False, error.message.removeprefix(f"channel {channel.name}: "), error.hint)
     try:
-        return _result(channel.name, await built.send(_sample(channel.name, type_)))
+        result = _result(channel.name, await built.send(_sample(channel.name, type_)))
+        return result._replace(note=await asyncio.to_thread(trouble, channel, type_))
     finally:
         await built.aclose()
 

@@ -13,7 +13,7 @@ from watcher.cli.options import suggestion
 from watcher.errors import UsageError
 
 PURPOSE = "Tells you in chat, mail or a webhook when a CLOVA Studio tuning task starts, ends or gets into trouble."
-LATER = frozenset({"lint", "explain-failure", "stats", "silence", "silences", "unsilence"})
+LATER = frozenset({"lint", "explain-failure", "stats"})
 EXAMPLES = (
     ("watcher demo", "see it work, without a key"),
     ("watcher init && watcher check --online && watcher run", "watch your own tasks"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from ssl import SSLContext
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,8 +16,10 @@ from watcher.clova.quota import Pacer
 from watcher.engine.accounts import Stored, load_stored, make_client, make_watched
 from watcher.engine.share import StoredShare
 from watcher.models import Fields, TaskKey
-from watcher.notifier.channels import Channel
+from watcher.notifier.channels import Channel, keeps_cards
 from watcher.notifier.deliver import Lane
+from watcher.notifier.keeper import Keeper
+from watcher.notifier.quiet import quiet_until
 from watcher.redact import Redactor
 from watcher.scheduler.clock import Clock
 from watcher.scheduler.sweep import Report, Sweeper
@@ -38,6 +42,7 @@ class Core:
     redactor: Redactor
     context: SSLContext
     lanes: dict[str, Lane] = field(default_factory=dict)
+    keepers: dict[str, Keeper] = field(default_factory=dict)
     sweepers: dict[str, Sweeper] = field(default_factory=dict)
     shares: dict[str, StoredShare] = field(default_factory=dict)
     alive_before: datetime | None = None
@@ -60,9 +65,24 @@ class Core:
         return sweeper is not None and key in sweeper.watched.tracked
 
     def add_channel(self, channel: Channel) -> Lane:
-        lane = Lane(channel, self.ledger, give_up_after=self.settings.delivery.give_up_after)
-        self.lanes[channel.name] = lane
+        delivery, own = self.settings.delivery, self.settings.channels[channel.name]
+        lane = self.lanes[channel.name] = Lane(
+            channel,
+            self.ledger,
+            give_up_after=delivery.give_up_after,
+            digest_after=delivery.digest_after,
+            quiet_until=partial(quiet_until, own.quiet, own.timezone),
+        )
+        if keeps_cards(channel):
+            self.keepers[channel.name] = Keeper(channel, lane, self.ledger)
         return lane
+
+    def loops_of(self, channel: str) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs for a channel, by name."""
+        loops = {f"lane {channel}": self.lanes[channel].run()}
+        if channel in self.keepers:
+            loops[f"keeper {channel}"] = self.keepers[channel].run()
+        return loops
 
     def add_account(self, name: str, stored: Stored) -> Sweeper:
         """A sweeper for an account of the settings."""

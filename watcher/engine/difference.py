@@ -12,8 +12,8 @@ AT_RESTART = ("store", "http.host", "http.port")
 """Keys that a running process can't change."""
 
 SECTIONS = (
-    "poll", "rules", "channels", "routes", "discover", "groups", "delivery", "retention", "language", "timezone",
-    "heartbeat", "http", "log", "proxy", "ca_file", "tasks",
+    "poll", "rules", "channels", "routes", "mentions", "discover", "groups", "delivery", "retention", "language",
+    "timezone", "heartbeat", "http", "log", "proxy", "ca_file", "tasks",
 )  # fmt: skip
 """Sections that are named in the log when they have changed."""
 
@@ -70,7 +70,8 @@ def difference(old: Settings, new: Settings) -> Difference:
     everything = certificates or old.proxy != new.proxy
     accounts = _names(old.accounts, new.accounts)
     channels = _names(old.channels, new.channels)
-    remade = tuple(n for n in channels.kept if everything or _sending(old.channels[n]) != _sending(new.channels[n]))
+    anew = everything or old.mentions != new.mentions
+    remade = tuple(n for n in channels.kept if anew or _sending(old.channels[n]) != _sending(new.channels[n]))
     changed = tuple(name for name in accounts.kept if old.accounts[name] != new.accounts[name])
     moved = frozenset(name for name in changed if _upstream(old, name) != _upstream(new, name))
     impatient = (name for name in changed if old.accounts[name].timeout != new.accounts[name].timeout)

@@ -115,7 +115,7 @@ class Daemon:
             ("unknown tasks", self._unknown.run()),
             ("questions", local.serve(core.database.path, self._answer, self._web_stop)),
         ]
-        loops += [(f"lane {name}", lane.run()) for name, lane in core.lanes.items()]
+        loops += [loop for name in core.lanes for loop in core.loops_of(name).items()]
         loops += [(f"sweeper {name}", sweeper.run()) for name, sweeper in core.sweepers.items()]
         if self._reloader is not None:
             loops.append(("reload", self._reloader.run()))
@@ -165,7 +165,7 @@ class Daemon:
     async def _wind_down(self) -> None:
         """Stop observing, give the lanes their time, write down the rest."""
         started, loops = time.monotonic(), self.loops
-        await loops.stop("reload", *loops.names("sweeper "))
+        await loops.stop("reload", *loops.names("sweeper "), *loops.names("keeper "))
         await _within(GRACE + 1.0, *(lane.stop(GRACE) for lane in self.core.lanes.values()))
         self._web_stop.set()
         await loops.stop(*loops.names("lane "))

@@ -35,7 +35,7 @@ from watcher.scheduler.standing import Trial
 from watcher.scheduler.sweep import Sweeper
 from watcher.settings import Account, Settings, read_key
 from watcher.settings.watch import ConfigWatch
-from watcher.state.outbox import park_and_return
+from watcher.state.outbox import forget_pauses, park_and_return
 from watcher.state.record import Recorded, Settled, record_drafts
 
 R = TypeVar("R")
@@ -188,7 +188,7 @@ class Reloader:
         for name in changes.accounts.new:
             self._loops.start(f"sweeper {name}", core.add_account(name, stored[name]).run())
         for lane in core.lanes.values():
-            lane.give_up_after = new.delivery.give_up_after
+            lane.give_up_after, lane.digest_after = new.delivery.give_up_after, new.delivery.digest_after
         return gone
 
     def _change_account(self, old: Account, changes: Difference, stored: Stored | None) -> None:
@@ -233,11 +233,15 @@ class Reloader:
         now = datetime.now(tz=UTC)
         await self._insist(partial(core.ledger.record, _hand_over, names.kept, tuple(core.settings.channels), now))
         for name, channel in channels.items():
-            self._loops.start(f"lane {name}", core.add_channel(channel).run())
+            core.add_channel(channel)
+            for loop, coroutine in core.loops_of(name).items():
+                self._loops.start(loop, coroutine)
         core.wake_all()
 
     async def _close_lane(self, lane: Lane) -> None:
         name = lane.channel.name
+        if self._core.keepers.pop(name, None) is not None:
+            await self._loops.stop(f"keeper {name}")
         await asyncio.gather(self._loops.ended(f"lane {name}"), self._stop_lane(lane))
         del self._core.lanes[name]
         await lane.channel.aclose()
@@ -260,8 +264,10 @@ def _hand_over(
 ) -> Recorded:
     """Park the backlog of channels that have gone. That of channels which are new or changed is due at once: what held
     it up may be mended."""
-    park_and_return(tx, settled, kept, now)
-    return park_and_return(tx, settled, channels, now)
+    known, names = set(kept), tuple(channels)
+    forget_pauses(tx, [name for name in names if name not in known])
+    park_and_return(tx, settled, known, now)
+    return park_and_return(tx, settled, names, now)
 
 
 def _only(settings: Settings, channels: tuple[str, ...]) -> Settings:

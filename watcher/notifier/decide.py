@@ -18,7 +18,7 @@ Result = Literal["accepted", "refused", "retry", "unknown"]
 class Decision:
     """The delivery's next state and why; `delay` seconds before the next try, where there is one.
 
-    `answered`: the channel itself spoke, so it isn't failing.
+    `answered`: the channel itself spoke, so it isn't failing. `pause`: seconds that it asked us to stay away.
     """
 
     state: DeliveryState
@@ -26,6 +26,7 @@ class Decision:
     reason: str
     delay: float = 0.0
     answered: bool = False
+    pause: float = 0.0
 
 
 def decide(outcome: Outcome, *, attempts: int, age: float, give_up_after: float, chance: float) -> Decision:
@@ -44,7 +45,8 @@ def decide(outcome: Outcome, *, attempts: int, age: float, give_up_after: float,
             after, result = None, "unknown"
     if age >= give_up_after:
         return Decision("expired", result, f"given up: {reason}")
-    return Decision("waiting", result, reason, delay=retry_delay(attempts, chance, after))
+    pause = min(after or 0.0, LONGEST_RETRY_AFTER)
+    return Decision("waiting", result, reason, delay=retry_delay(attempts, chance, after), pause=pause)
 
 
 def retry_delay(failures: int, chance: float, after: float | None = None) -> float:

@@ -8,40 +8,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from datetime import datetime, tzinfo
 from gettext import NullTranslations
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from watcher.models import ChannelKind, Event
+from watcher.notifier.reasons import find, named, parted
 from watcher.notifier.text import break_mentions, clean, cut
+from watcher.notifier.values import instant as instant
+from watcher.notifier.values import number as number
+from watcher.notifier.values import real as real
+from watcher.notifier.values import whole as whole
+from watcher.notifier.values import zone as zone
 
 WIDE = 600.0
 """Seconds. A window at least this wide is told in the first line: nobody looked for a while."""
 
 NAME_LIMIT = 80
 TEXT_LIMIT = 500
-
-
-@lru_cache(maxsize=64)
-def zone(name: str) -> tzinfo:
-    """The time zone, or UTC where the name means nothing."""
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        return UTC
-
-
-def instant(value: object) -> datetime | None:
-    """A date as the upstream writes it (`2023-08-21T13:07:06+0900`); None where it can't be read."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value.strip())
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +49,10 @@ class Facts:
         """As `say`, in the form that the language has for this {count}."""
         return self.words.ngettext(one, many, count).format(count=number(count))
 
+    def then(self, first: str, second: str) -> str:
+        """Two sentences in one line; only the first where there is no second."""
+        return self.say("{first}. {second}", first=first, second=second) if second else first
+
     def outside(self, value: object, limit: int = TEXT_LIMIT) -> str:
         """Text from outside, harmless and at most `limit` long; "" for nothing."""
         if not isinstance(value, str | int | float):
@@ -72,6 +60,11 @@ class Facts:
         shown = value if isinstance(value, str) else f"{value:.15g}" if real(value) is not None else "?"
         text = cut(clean(cut(shown, 4 * limit)), limit)
         return break_mentions(text) if self.kind == "chat" else text
+
+    def given(self, text: object) -> str:
+        """Text from the upstream, which writes `-` for nothing."""
+        shown = self.outside(text)
+        return "" if shown == "-" else shown
 
     # What the event is about.
 
@@ -99,6 +92,31 @@ class Facts:
         """A detail as text; "" where there is none."""
         return self.outside(self.event.details.get(key), limit)
 
+    def told(self, key: str, limit: int = TEXT_LIMIT) -> str:
+        """A detail that the watcher itself may have written, in the reader's language then; "" where there is none."""
+        value = self.event.details.get(key)
+        return self.outside(self.own(value) if isinstance(value, str) else value, limit)
+
+    def own(self, text: str, depth: int = 3) -> str:
+        """A sentence that the watcher writes into events, in the reader's language; other text as it is."""
+        if not depth:
+            return text
+        first, second = parted(text)
+        if second:
+            return f"{self.own(first, depth - 1)}; {self.own(second, depth - 1)}"
+        word, text = named(text)
+        found = find(text)
+        if found is None:
+            return text
+        said = self.say(found.sentence, **{key: self.own(value, depth - 1) for key, value in found.values.items()})
+        return f"{word}{said} ({found.detail})" if found.detail else f"{word}{said}"
+
+    @property
+    def why_given_up(self) -> str:
+        """The reason without saying once more that something was given up."""
+        reason = self.event.details.get("reason")
+        return self.outside(self.own(reason.removeprefix("given up: ")), 200) if isinstance(reason, str) else ""
+
     def count(self, key: str) -> int | None:
         return whole(self.event.details.get(key))
 
@@ -113,6 +131,10 @@ class Facts:
         return known.get(str(value)) or self.outside(value, 40) or self.say("unknown")
 
     # Numbers.
+
+    def percent(self, value: int) -> str:
+        """`50 %`."""
+        return self.say("{percent} %", percent=value)
 
     @property
     def loss(self) -> str:
@@ -183,8 +205,22 @@ class Facts:
     def clock(self, moment: datetime, *, seconds: bool = True, date: bool | None = None) -> str:
         """The time of day; with the date unless that is today's (or `date` says)."""
         local = self.local(moment)
-        dated = date if date is not None else self.now is not None and local.date() != self.local(self.now).date()
-        return local.strftime(("%Y-%m-%d " if dated else "") + ("%H:%M:%S" if seconds else "%H:%M"))
+        time = local.strftime("%H:%M:%S" if seconds else "%H:%M")
+        if not (self._another_day(local) if date is None else date):
+            return time
+        day = self.say("{year}-{month:02d}-{day:02d}", year=f"{local.year:04d}", month=local.month, day=local.day)
+        return f"{day} {time}"
+
+    def short_time(self, moment: datetime) -> str:
+        """Hours and minutes; with month and day unless they are today's."""
+        local = self.local(moment)
+        time = local.strftime("%H:%M")
+        if not self._another_day(local):
+            return time
+        return self.say("{month:02d}-{day:02d}", month=local.month, day=local.day) + f" {time}"
+
+    def _another_day(self, local: datetime) -> bool:
+        return self.now is not None and local.date() != self.local(self.now).date()
 
     def abbreviation(self, moment: datetime) -> str:
         """`KST`; where a zone has no letters of its own, its distance from UTC."""
@@ -226,25 +262,3 @@ class Facts:
         if self.event.details.get("clock_stepped") is True:
             line += " " + self.say("(the clock was changed meanwhile)")
         return line
-
-
-def whole(value: object) -> int | None:
-    """A count; None for everything else, also for what no store would hold."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
-
-
-def real(value: object) -> float | None:
-    """A number; None for everything else. `nan` and infinity count, since a loss can be either."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-def number(value: int | None) -> str:
-    """From five digits on with commas."""
-    if value is None:
-        return "?"
-    return f"{value:,}" if value >= 10_000 else str(value)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from watcher.i18n import translator
 from watcher.models import ChannelKind, Event, Message
@@ -14,6 +16,7 @@ from watcher.notifier.text import cut, escape_html
 from watcher.notifier.wording import HEADLINE_LIMIT, said
 
 TITLE_LIMIT = 200
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 def render(
@@ -24,24 +27,36 @@ def render(
     timezone: str,
     plain: bool = False,
     now: datetime | None = None,
+    mentions: Mapping[str, str] = NOBODY,
 ) -> Message:
     """The message for one event. The title says everything; the body adds what helps.
 
     `plain`: only the built-in text, for an event whose words may be what kills the process. With `now`, times of
-    another day carry their date.
+    another day carry their date. `mentions` has the chat id of each owner: a failure calls its task's owner, unless
+    `plain`.
     """
     if plain:
         return _plain(event)
+    owner = owner_to_call(event, mentions)
     facts = Facts(event, kind, translator(language), zone(timezone), now)
     headline, lines = said(facts)
-    title = cut(headline, HEADLINE_LIMIT) + _gap(facts) + _mark(event, headline)
+    title = cut(headline, HEADLINE_LIMIT) + _gap(facts) + _mark(facts, headline)
     body = [line for line in (*lines, _footer(facts)) if line]
-    return Message(title, "\n".join(body), _html(title, body) if kind == "mail" else "")
+    html = as_html(title, body) if kind == "mail" else ""
+    return Message(title, "\n".join(body), html, call=mentions.get(owner, ""), owner=owner)
 
 
-def _mark(event: Event, headline: str) -> str:
+def owner_to_call(event: Event, mentions: Mapping[str, str]) -> str:
+    """The label `owner` of what failed, as `mentions` knows it; "" for nobody."""
+    labels = event.subject.get("labels") if isinstance(event.subject, Mapping) else None
+    owner = labels.get("owner") if isinstance(labels, Mapping) and event.severity == "failure" else None
+    return owner if isinstance(owner, str) and owner in mentions else ""
+
+
+def _mark(facts: Facts, headline: str) -> str:
     """A sample must not alarm anybody; most already have it in the name that they speak of."""
-    return " (test)" if event.details.get("test") is True and "(test)" not in headline else ""
+    unmarked = facts.event.details.get("test") is True and "(test)" not in headline
+    return " " + facts.say("(test)") if unmarked else ""
 
 
 def _gap(facts: Facts) -> str:
@@ -58,7 +73,8 @@ def _footer(facts: Facts) -> str:
     return " · ".join(filter(None, (facts.when(), task, account)))
 
 
-def _html(title: str, lines: list[str]) -> str:
+def as_html(title: str, lines: list[str]) -> str:
+    """The same words for a mail."""
     body = "<br>\n".join(map(escape_html, lines))
     return f"<p><strong>{escape_html(title)}</strong></p>\n<p>{body}</p>\n"
 

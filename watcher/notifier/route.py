@@ -58,6 +58,11 @@ def hearers(event: Event, listeners: tuple[Listener, ...], routes: tuple[Route, 
     return heard
 
 
+def speaks(event: Event) -> bool:
+    """Whether a channel that keeps cards says it as a message besides: ends and trouble, not a task that goes on."""
+    return event.severity != "info" or event.type == "group.finished"
+
+
 def _because(event: Event, listener: Listener, routed: bool, matching: list[tuple[int, Route]]) -> str:
     for number, route in matching:
         if listener.name in route.channels:

@@ -12,7 +12,17 @@ from watcher.models import Event, Failure, Window
 
 ID, NAME, ACCOUNT, CHANNEL = "czf9fbky", "support-bot v3", "default", "team"
 MISSPELT = "czf9fbk"
-NEVER_BEFORE = ("task.discovered", "task.unknown", "watcher.config_rejected")
+NEVER_BEFORE = frozenset(
+    {
+        "task.discovered",
+        "task.unknown",
+        "channel.failing",
+        "channel.recovered",
+        "channel.gave_up",
+        "watcher.started",
+        "watcher.config_rejected",
+    }
+)
 """Events that no earlier look bounds."""
 
 STEPS, EPOCHS = 2000, 8
@@ -33,19 +43,25 @@ _CHANGES: dict[str, tuple[str | None, str | None]] = {
     "task.unknown": (None, None),
 }
 _DETAILS: dict[str, dict[str, Any]] = {
-    "task.discovered": {"first_sight": True},
     "task.started": {"waited": 4320},
     "task.succeeded": {"trained": 11100},
-    "task.progress": {"percent": 50},
+    "task.progress": {"percent": 50, "milestone": 50},
     "task.stalled": {"seconds": 2820},
     "task.queued_long": {"seconds": 21600},
     "task.loss_anomaly": {"reason": "the loss is not a number"},
-    "task.gone": {"reason": "404, 40400 Not found"},
+    "task.gone": {"reason": "not_found"},
     "task.unknown": {"near": ["czf9fbky"], "reason": "not_found"},
-    "account.rejected": {"reason": "401, 40104 Invalid key"},
-    "account.unreachable": {"reason": "HTTP 503 from a gateway, for 6 minutes", "count": 12},
+    "account.rejected": {
+        "reason": "the key is refused (401, 40104 Invalid key)",
+        "hint": "issue a new key in CLOVA Studio and replace the secret (a key from the environment needs a restart)",
+    },
+    "account.unreachable": {
+        "reason": "no answer within 10 s",
+        "hint": "check the network, or raise the account's timeout",
+    },
+    "account.recovered": {"was": "unreachable"},
     "channel.failing": {"reason": "HTTP 503", "count": 3},
-    "channel.gave_up": {"reason": "HTTP 410", "count": 2},
+    "channel.gave_up": {"reason": "given up: HTTP 503", "count": 2},
     "watcher.started": {"tasks": 12, "training": 3, "waiting": 1, "finished": 8, "unseen": 0, "first": True},
     "watcher.gap": {"count": 2},
     "watcher.config_rejected": {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 ELLIPSIS = "…"
 ZERO_WIDTH_SPACE = "\u200b"
 
 _BIDI = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _SPACES = re.compile(r"\s+")
-_JOINER, _KEYCAP = "\u200d", "\u20e3"
+_JOINER, _KEYCAP, _EMOJI_SIGN = "\u200d", "\u20e3", "\ufe0f"
 _REGIONAL = range(0x1F1E6, 0x1F200)
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _TAGS = range(0xE0020, 0xE0080)
@@ -122,3 +122,69 @@ def fit(text: str, limit: int, escape: Callable[[str], str] = as_written) -> str
         keep = max(1, min(keep - 1, keep * limit // len(escaped)))
         escaped = escape(cut(text, keep))
     return escaped
+
+
+def columns(text: str) -> int:
+    """How many columns `text` takes where every letter is as wide as another, and CJK and emoji as wide as two."""
+    return len(text) if text.isascii() else sum(_widths(text))
+
+
+def _widths(text: str) -> Iterator[int]:
+    """The columns of each code point; what joins the character before it takes none."""
+    before = ""
+    for char in text:
+        yield _width(before, char)
+        before = char
+
+
+def _width(before: str, char: str) -> int:
+    if char.isascii():
+        return 1
+    code = ord(char)
+    if before == _JOINER or code in _SKIN_TONES or code in _TAGS or 0x1160 <= code <= 0x11FF:
+        return 0
+    if char == _EMOJI_SIGN:
+        return 1 if before and unicodedata.east_asian_width(before) not in "WF" else 0
+    if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def narrow(text: str, width: int) -> str:
+    """`text` cut like `cut`, to at most `width` columns and twice as many code points."""
+    return text if _is_narrow(text, width) else text[: _head(text, width - 1)].rstrip() + ELLIPSIS if width > 0 else ""
+
+
+def narrow_name(text: str, width: int) -> str:
+    """As `narrow`, but what is left out stands in the midst: names of one experiment differ at their ends."""
+    if _is_narrow(text, width) or width < 1:
+        return narrow(text, width)
+    start = _tail(text, (width - 1) // 2)
+    head = text[: _head(text, width - 1 - columns(text[start:]))].rstrip()
+    return head + ELLIPSIS + text[start:].lstrip()
+
+
+def _is_narrow(text: str, width: int) -> bool:
+    return len(text) <= 2 * width and columns(text) <= width
+
+
+def _head(text: str, width: int) -> int:
+    """Where the longest beginning of at most `width` columns ends."""
+    taken = end = 0
+    for at, wide in enumerate(_widths(text[: 2 * width + 1])):
+        taken += wide
+        if taken > width or at >= 2 * width:
+            break
+        if at + 1 < len(text) and _is_boundary(text, at + 1):
+            end = at + 1
+    return end
+
+
+def _tail(text: str, width: int) -> int:
+    """Where the longest end of at most `width` columns begins."""
+    start = len(text)
+    for at in range(len(text) - 1, max(len(text) - 2 * width, 0) - 1, -1):
+        if columns(text[at:]) > width:
+            break
+        start = at if at == 0 or _is_boundary(text, at) else start
+    return start

@@ -1,6 +1,7 @@
 """The configuration: YAML with places, environment and secret files, as frozen settings."""
 
 from watcher.settings.load import environment_settings, load_settings
+from watcher.settings.quiethours import Quiet
 from watcher.settings.schema import Settings
 from watcher.settings.secretfile import NoSecretError, read_key
 from watcher.settings.secretfile import read as read_secret
@@ -33,6 +34,7 @@ __all__ = [
     "Loss",
     "NoSecretError",
     "Poll",
+    "Quiet",
     "Retention",
     "Route",
     "Rules",

@@ -145,18 +145,6 @@ def something_to_watch(data: dict[str, Any], notes: Notes, place: Place) -> None
         notes.report(("tasks",), f"no task to watch; write {ways}", place)
 
 
-def channels(data: dict[str, Any], notes: Notes) -> None:
-    """Every channel needs its URL, and only webhooks are signed."""
-    for name, channel in (data.get("channels") or {}).items():
-        path = ("channels", name)
-        url = channel.get("url")
-        native = any((*path, key) in notes.bad for key in ("slack_token", "channel"))  # a later version's, without url
-        if "url" not in channel and (*path, "url") not in notes.bad and not native:
-            notes.report((*path, "url"), f"missing; write {name}: URL, or url_file: /path")
-        elif url and channel.get("secret") and not str(url).lower().startswith(("http://", "https://")):
-            notes.report((*path, "secret"), "signs http(s) webhooks only; this URL isn't one. Leave it out")
-
-
 def ca_file(data: dict[str, Any], notes: Notes) -> None:
     """The certificates must be there at start, not at the first request."""
     if not data.get("ca_file"):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from watcher.settings import sections
-from watcher.settings.kinds import has_twin, kind_of, later, written_fields
+from watcher.settings.kinds import by_event, has_twin, kind_of, later, written_fields
 from watcher.settings.schema import Settings
 
 Json = dict[str, Any]
@@ -61,10 +61,11 @@ def _as_written(node: Json, model: type[BaseModel]) -> None:
     for key, field in fields.items():
         properties[key]["description"] = f"{field.description}{_LATER if later(field) else ''}"
         node["properties"][key] = _one_or_many(properties[key], kind_of(field.annotation).form == "list", field)
-        if has_twin(field, key):
+        if has_twin(field):
             what = f"A file that holds {key}: regular, UTF-8, at most 64 KiB; one newline at its end is cut off."
-            node["properties"][f"{key}_file"] = {"type": "string", "description": what}
-    mandatory = [key for key in required if key in fields and not has_twin(fields[key], key)]
+            forms = _texts_or_one() if by_event(field) else {"type": "string"}
+            node["properties"][f"{key}_file"] = {**forms, "description": what}
+    mandatory = [key for key in required if key in fields and not has_twin(fields[key])]
     if mandatory:
         node["required"] = mandatory
 
@@ -76,9 +77,17 @@ def _one_or_many(node: Json, is_list: bool, field: Any) -> Json:
         rest: Json = {key: node[key] for key in ("description", "default") if key in node}
         some = {key: node[key] for key in ("minItems",) if key in node}
         return {"anyOf": [{"type": "array", "items": items, **some}, items], **rest}
+    if by_event(field):
+        return {**_texts_or_one(), "description": node["description"]}
     if kind_of(field.annotation).form in ("model", "mapping") or (is_list and items):
         return _or_null(node)
     return node
+
+
+def _texts_or_one() -> Json:
+    """One text, or a mapping from patterns of events to texts."""
+    text: Json = {"type": "string"}
+    return {"anyOf": [text, {"type": "object", "additionalProperties": text}, {"type": "null"}]}
 
 
 def _or_null(node: Json) -> Json:

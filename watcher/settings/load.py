@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from watcher.errors import ConfigError, Problem
-from watcher.settings import checks, environment
+from watcher.settings import channelchecks, checks, environment, recipients
 from watcher.settings.document import parse
 from watcher.settings.inputs import Inputs, NotRegularError
 from watcher.settings.merge import merge
 from watcher.settings.notes import Notes
 from watcher.settings.origin import Origin
 from watcher.settings.schema import Settings
+from watcher.settings.sections import Channel
 from watcher.settings.shape import Shaper
 from watcher.settings.tree import Mapping, Node, Place
 
@@ -79,12 +80,21 @@ class _Load:
         if not self._unread:
             self._check(data)
         settings = self._validated(data)
+        completed = self._completed(settings or _channels_alone(data))
         problems = self._problems + self._notes.problems
         if problems or settings is None:
             raise ConfigError(tuple(sorted(dict.fromkeys(problems), key=self._order)))
+        return completed
+
+    def _completed(self, settings: Settings) -> Settings:
+        """The settings with what follows from what is written."""
         notes = self._notes
-        origin = Origin(notes.places, notes.inputs.found, notes.secret_files)
-        return _inherited(settings).coming_from(origin)
+        origin = Origin(notes.places, notes.inputs.found, notes.secret_files, notes.template_files)
+        try:
+            return recipients.expand(_inherited(settings).coming_from(origin))
+        except ConfigError as error:
+            self._problems += error.problems
+            return settings
 
     def _merged(self, trees: list[Mapping]) -> Mapping:
         root: Node = Mapping(Place("configuration"))
@@ -99,7 +109,7 @@ class _Load:
     def _check(self, data: dict[str, Any]) -> None:
         checks.default_account(data, self._notes, self._env, secrets=self._secrets)
         checks.references(data, self._notes)
-        checks.channels(data, self._notes)
+        channelchecks.channels(data, self._notes)
         if self._files:
             checks.something_to_watch(data, self._notes, Place(self._files[0], 1, 1))
         if self._secrets:
@@ -128,16 +138,28 @@ class _Load:
         return known, problem.line, problem.column
 
 
+def _channels_alone(data: dict[str, Any]) -> Settings:
+    """Where something else is wrong, channels can be looked at all the same."""
+    try:
+        return Settings(channels=data.get("channels") or {})
+    except ValidationError:
+        return Settings()
+
+
 def _inherited(settings: Settings) -> Settings:
     """Channels speak the global language in the global time zone unless they have their own; no port means no page."""
-    channels = {
-        name: channel.model_copy(
-            update={key: getattr(settings, key) for key in {"language", "timezone"} - channel.model_fields_set}
-        )
-        for name, channel in settings.channels.items()
-    }
+    channels = {name: _channel(settings, channel) for name, channel in settings.channels.items()}
     http = settings.http if settings.http and settings.http.port is not None else None
     return settings.model_copy(update={"channels": channels, "http": http})
+
+
+def _channel(settings: Settings, channel: Channel) -> Channel:
+    update: dict[str, Any] = {
+        key: getattr(settings, key) for key in ("language", "timezone") if key not in channel.model_fields_set
+    }
+    if channel.slack_token is not None and channel.mode is None:
+        update["mode"] = "messages"
+    return channel.model_copy(update=update)
 
 
 def _find(paths: Sequence[str] | None, env: Environment[str, str], inputs: Inputs) -> tuple[list[str], list[Problem]]:

@@ -16,7 +16,8 @@ class Notes:
     """Taken while a configuration is shaped and checked. Positions in lists are those that were written.
 
     `places` has where every value stands, `bad` what was reported (so that nothing is reported twice), `kept` the
-    written positions of the items of a list that lost some, `secret_files` the file behind each secret that has one.
+    written positions of the items of a list that lost some, `secret_files` the file behind each secret that has one,
+    `template_files` the same for templates.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -26,6 +27,7 @@ class Notes:
         self.bad: set[Path] = set()
         self.kept: dict[Path, list[int]] = {}
         self.secret_files: dict[str, str] = {}
+        self.template_files: dict[str, str] = {}
 
     def report(self, path: Path, text: str, place: Place | None = None) -> Any:
         """Takes down a problem, where the value stands or else what it would be part of; gives BAD."""

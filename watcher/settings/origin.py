@@ -14,12 +14,14 @@ from watcher.settings.tree import Path, Place, dotted
 class Origin:
     """Where settings come from. It is no part of what they say: all origins are equal.
 
-    `places` has where each value stands, `found` what was read of the disk, `secret_files` the file behind each secret.
+    `places` has where each value stands, `found` what was read of the disk, `secret_files` the file behind each secret,
+    `template_files` the one behind each template (`channels.team.template.task.failed`).
     """
 
     places: Mapping[Path, Place] = field(default_factory=dict, repr=False)
     found: Found = field(default_factory=dict, repr=False)
     secret_files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    template_files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def place(self, key: str) -> Place:
         """Where a key such as `tasks[2].id` stands, or else what it would be part of."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -21,7 +19,6 @@ from watcher.settings.sections import (
     Group,
     Heartbeat,
     Http,
-    Later,
     Log,
     Poll,
     Retention,
@@ -56,22 +53,23 @@ class Settings(BaseSettings):
     rules: Rules = Field(default=Rules(), description="When a fact becomes an event.")
     channels: dict[t.Name, Channel] = Field(default_factory=dict, description="Where messages go: name and URL.")
     routes: tuple[Route, ...] = Field(default=(), description="Who hears what, finer than a channel's own events.")
-    mentions: Annotated[dict[t.LabelKey, t.Shown] | None, Later()] = Field(
-        default=None,
-        description="Not in this version yet. Who is called by name on failures: owner and chat id.",
+    mentions: dict[t.Shown, t.ChatId] = Field(
+        default_factory=dict,
+        description="Who is called by name when a task fails: the task's label owner, and the person's id in the chat.",
     )
-    delivery: Delivery = Field(default=Delivery(), description="How long to keep trying.")
+    delivery: Delivery = Field(default=Delivery(), description="How long to keep trying, and how densely.")
     retention: Retention = Field(default=Retention(), description="How long the store keeps what.")
-    language: t.Language = Field(
-        default="en", description="The language of messages: en, ja or ko (en in this version)."
-    )
+    language: t.Language = Field(default="en", description="The language of messages: en, ja or ko.")
     timezone: t.TimeZone = Field(default="Asia/Seoul", description="The time zone of messages, an IANA name.")
     store: t.StoreUrl = Field(
         default=SecretStr("sqlite:///watcher.db"),
         description="Where everything is kept; relative to the working directory.",
     )
     http: Http | None = Field(default=Http(), description="The page, the API and the health checks; null for none.")
-    proxy: t.SecretWebUrl | None = Field(default=None, description="A proxy for the upstream and all channels.")
+    proxy: t.SecretWebUrl | None = Field(
+        default=None,
+        description="A proxy for the upstream and all channels that speak HTTP; mail and MQTT go directly.",
+    )
     ca_file: str | None = Field(
         default=None, description="A file of CA certificates for the upstream and all channels."
     )
@@ -107,6 +105,10 @@ class Settings(BaseSettings):
     def secret_file(self, key: str) -> str | None:
         """The file behind a secret such as `accounts.main.api_key`; None if it doesn't come from one."""
         return self._origin.secret_files.get(key)
+
+    def template_file(self, channel: str, pattern: str) -> str | None:
+        """The file behind a channel's template for these events; None if it stands in the configuration itself."""
+        return self._origin.template_files.get(f"channels.{channel}.template.{pattern}")
 
     def found(self) -> Found:
         """What the load found at everything that it read."""

@@ -16,14 +16,17 @@ class NoSecretError(ValueError):
     """The file gives no secret; the text says why and what to do, and repeats nothing of the content."""
 
 
-def read(path: str, content: Callable[[str], bytes] = inputs.content) -> str:
-    """The file's text without one trailing newline, as it is now. Never waits. Raises NoSecretError."""
+def read(path: str, content: Callable[[str], bytes] = inputs.content, *, what: str = "secret") -> str:
+    """The file's text without one trailing newline, as it is now. Never waits. Raises NoSecretError.
+
+    `what` is what errors call the text.
+    """
     if not path.strip() or "\0" in path or "\n" in path or "://" in path:
-        raise NoSecretError("must be the path of a file that holds the secret, not the secret itself")
+        raise NoSecretError(f"must be the path of a file that holds the {what}, not the {what} itself")
     try:
-        return _text(content(path), path)
+        return _text(content(path), path, what)
     except inputs.NotRegularError:
-        raise NoSecretError(f"{_named(path)} is no regular file; name a file that holds the secret") from None
+        raise NoSecretError(f"{_named(path)} is no regular file; name a file that holds the {what}") from None
     except OSError as error:
         raise NoSecretError(f"{_named(path)} can't be read: {error.strerror}.{_hint(error, path)}") from None
 
@@ -38,16 +41,16 @@ def read_key(path: str) -> SecretStr:
         raise NoSecretError(f"what {_named(path)} holds {error}") from None
 
 
-def _text(content: bytes, path: str) -> str:
+def _text(content: bytes, path: str, what: str) -> str:
     if len(content) > MAX_BYTES:
-        raise NoSecretError(f"{_named(path)} is larger than 64 KiB; that is no secret")
+        raise NoSecretError(f"{_named(path)} is larger than 64 KiB; that is no {what}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise NoSecretError(f"{_named(path)} isn't UTF-8 text; write the secret into it as text") from None
+        raise NoSecretError(f"{_named(path)} isn't UTF-8 text; write the {what} into it as text") from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text.strip():
-        raise NoSecretError(f"{_named(path)} is empty; write the secret into it")
+        raise NoSecretError(f"{_named(path)} is empty; write the {what} into it")
     return text
 
 

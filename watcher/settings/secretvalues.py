@@ -21,6 +21,7 @@ def collect(settings: Settings) -> frozenset[str]:
     found = {account.api_key.get_secret_value() for account in settings.accounts.values()}
     for channel in settings.channels.values():
         found.update(_of_url(channel.url.get_secret_value() if channel.url else ""))
+        found.add(channel.slack_token.get_secret_value() if channel.slack_token else "")
         for secret in channel.secrets:
             found.update((secret.get_secret_value(), secret.get_secret_value().removeprefix("whsec_")))
     if settings.http and settings.http.token:

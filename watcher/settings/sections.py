@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from watcher.models import TaskKey
 from watcher.settings import types as t
@@ -28,6 +28,14 @@ class Later:
     """Marks a key whose feature comes with a later version: `shape` refuses whatever is written but null or nothing."""
 
     instead: str = "leave it out"
+
+
+@dataclass(frozen=True, slots=True)
+class ByEvent:
+    """Marks a mapping from patterns of events to texts, which may be written as one text: that one is for all events.
+
+    Its `_file` twin has paths in the place of texts.
+    """
 
 
 class Frozen(BaseModel):
@@ -138,23 +146,27 @@ class Channel(Frozen):
         default=None,
         description='What it hears: patterns of events; notable (also if left out), or "*" for everything.',
     )
-    mode: Annotated[str | None, Later()] = Field(
-        default=None, description="Not in this version yet. card: one living Slack message per task."
+    slack_token: t.SlackToken | None = Field(
+        default=None, description="The bot token of a Slack app; then `channel` says where, and `url` may be left out."
     )
-    slack_token: Annotated[SecretStr | None, Later()] = Field(
-        default=None, description="Not in this version yet. The token of a Slack app, for cards."
+    channel: t.SlackChannel | None = Field(
+        default=None, description='The Slack channel of slack_token: "#ml", or an id such as C012AB3CD.'
     )
-    channel: Annotated[str | None, Later()] = Field(
-        default=None, description='Not in this version yet. The Slack channel for cards, such as "#ml".'
+    mode: t.Mode | None = Field(
+        default=None,
+        description="card: one living Slack message per task; messages (the default): one message per event.",
     )
-    template: Annotated[str | None, Later()] = Field(
-        default=None, description="Not in this version yet. Your own words for messages."
+    template: Annotated[dict[t.EventGlob, t.Template], ByEvent()] = Field(
+        default_factory=dict,
+        description="Your own words: a Jinja2 template, or one per pattern of events. Its first line is the title.",
     )
-    quiet: Annotated[str | None, Later()] = Field(
-        default=None, description="Not in this version yet. Hours in which messages are held, such as 22:00-08:00."
+    quiet: t.Quiets = Field(
+        default=(),
+        description='Hours in which messages are held, in its time zone: "22:00-08:00", or a list of such.',
     )
-    urgent: Annotated[tuple[t.EventGlob, ...] | None, Later()] = Field(
-        default=None, description="Not in this version yet. Events that come in quiet hours too."
+    urgent: t.Boolean = Field(default=False, description="Whether failures come in quiet hours, too.")
+    pace: t.Seconds | None = Field(
+        default=None, description="At least this long between two messages; what its service wants if left out."
     )
 
 
@@ -171,6 +183,9 @@ class Route(Frozen):
     accounts: tuple[t.Glob, ...] = Field(
         default=(), validation_alias="account", description="Only tasks of these accounts."
     )
+    urgent: t.Boolean = Field(
+        default=False, description="Whether failures that are heard because of it come in quiet hours, too."
+    )
 
 
 class Delivery(Frozen):
@@ -179,8 +194,8 @@ class Delivery(Frozen):
     give_up_after: t.Seconds = Field(
         default=604800.0, description="A delivery that failed for this long expires, and is told."
     )
-    digest_after: Annotated[t.Count | None, Later()] = Field(
-        default=None, description="Not in this version yet. More than this many due for one chat become one message."
+    digest_after: t.Count | None = Field(
+        default=10, description="When more than this many are due for one chat, they become one message; null: never."
     )
 
 

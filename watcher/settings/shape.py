@@ -6,6 +6,7 @@ list, `_file` twins), variables are put in, and whatever has the wrong shape is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as Environment
 from typing import Any
 
@@ -16,10 +17,11 @@ from watcher.settings import secretfile
 from watcher.settings import values as v
 from watcher.settings.document import parse_variable
 from watcher.settings.interpolate import UnsetError, expand
-from watcher.settings.kinds import INJECTED, Kind, has_twin, kind_of, later, written_fields
+from watcher.settings.kinds import EXAMPLES, INJECTED, Kind, by_event, has_twin, kind_of, later, written_fields
+from watcher.settings.nodes import comment_hint, encodable, for_all_events, is_id, is_nothing
 from watcher.settings.notes import BAD, Notes
 from watcher.settings.schema import Settings
-from watcher.settings.sections import Account, Channel, Discover, Group, Http, Route, Task
+from watcher.settings.sections import Channel, Discover, Route, Task
 from watcher.settings.tree import Entry, Mapping, Node, Path, Scalar, Sequence, UnreadableError, dotted, key_shown
 
 FEW = 8
@@ -30,16 +32,6 @@ _SHORT: dict[type[BaseModel], str] = {Channel: "url", Task: "id"}
 
 _MATCHING = (Discover, Route)
 """Where what is missing means any: too much to follow from a # in the wrong place, so only a written null is none."""
-
-_EXAMPLES: dict[type[BaseModel], str] = {
-    Account: "a mapping: {api_key_file: /path}",
-    Task: "an id, or a mapping: {id: czf9fbky, name: support-bot}",
-    Discover: 'a mapping: {name: "support-*"}; {name: "*"} adopts every task',
-    Group: 'a mapping: {name: lr-sweep, match: "exp-lr-*"}',
-    Channel: "a URL, or a mapping: {url_file: /path, events: [notable]}",
-    Route: "a mapping: {events: [task.failed], channels: [mail]}",
-    Http: "a mapping: {host: 127.0.0.1, port: 8080}; null for no page and no API",
-}
 
 
 class Shaper:
@@ -77,21 +69,21 @@ class Shaper:
             return self._report(path, "empty; write percentages such as [25, 50, 75], or [] for none")
         if len(path) == 1 or kind.form in ("mapping", "list"):
             return BAD
-        example = _EXAMPLES.get(kind.inner, "what it is to be")
-        return self._report(path, f"empty{_comment_hint(node, secret=True) or f'; write {example}'}")
+        example = EXAMPLES.get(kind.inner, "what it is to be")
+        return self._report(path, f"empty{comment_hint(node, secret=True) or f'; write {example}'}")
 
     def _model(self, node: Node, model: type[BaseModel], path: Path) -> Any:
         if isinstance(node, Scalar) and model in _SHORT:
             short = _SHORT[model]
             node = Mapping(node.place, {short: Entry(node.place, node)})
         if not isinstance(node, Mapping):
-            return self._report(path, f"must be {_EXAMPLES.get(model, 'a mapping, with one line for each key')}")
+            return self._report(path, f"must be {EXAMPLES.get(model, 'a mapping, with one line for each key')}")
         fields, data = written_fields(model), {}
         for key, entry in node.entries.items():
             name = key.removesuffix("_file")
             if key in fields:
                 data[key] = self._field(entry, model, fields[key], (*path, key))
-            elif key != name and name in fields and has_twin(fields[name], name):
+            elif key != name and name in fields and has_twin(fields[name]):
                 data[name] = self._twin(entry, node, fields[name], (*path, name))
             else:
                 self._unknown(key, node, model, path)
@@ -100,19 +92,19 @@ class Shaper:
     def _field(self, entry: Entry, model: type[BaseModel], field: FieldInfo, path: Path) -> Any:
         self._places[path] = entry.node.place
         coming = later(field)
-        if coming and not _is_nothing(entry.node):
+        if coming and not is_nothing(entry.node):
             return self._report(path, f"comes with a later version; {coming.instead}")
         node = entry.node
         if model in _MATCHING and isinstance(node, Scalar) and node.null and not node.text and not field.is_required():
-            return self._report(path, f"empty{_comment_hint(node, secret=False) or '; leave it out for any'}")
-        annotation = field.annotation
-        if model is Channel and path[-1] == "url":
-            annotation = SecretStr
-        return self._value(entry.node, annotation, path)
+            leave = "; leave it out" + (" for any" if path[-1] != "urgent" else "")
+            return self._report(path, f"empty{comment_hint(node, secret=False) or leave}")
+        if by_event(field):
+            node = for_all_events(node)
+        return self._value(node, SecretStr if _is_needed(model, node, path) else field.annotation, path)
 
     def _unknown(self, key: str, node: Mapping, model: type[BaseModel], path: Path) -> None:
         fields = written_fields(model)
-        known = [*fields, *(f"{name}_file" for name, field in fields.items() if has_twin(field, name))]
+        known = [*fields, *(f"{name}_file" for name, field in fields.items() if has_twin(field))]
         mean = v.did_you_mean(key, known)
         shown = key if mean and key.isidentifier() else key_shown(key)
         built = [name for name in known if name not in fields or not later(fields[name])]
@@ -130,43 +122,67 @@ class Shaper:
         key = f"{path[-1]}_file"
         written = (*path[:-1], key)
         self._places[path] = self._places[written] = entry.node.place
-        coming = later(field)
-        if coming and not _is_nothing(entry.node):
-            self.notes.bad.add(path)
-            return self._report(written, f"comes with a later version; {coming.instead}")
         if path[-1] in node.entries:
             self.notes.bad.add(path)
             return self._report(written, f"{path[-1]} is written too; keep one of the two")
-        name = self._text(entry.node, Kind("text", nullable=True), written)
+        if by_event(field):
+            return self._files_by_event(for_all_events(entry.node), kind_of(field.annotation), path, written)
+        text = self._content(entry.node, path, written, "secret")
+        if text == "" and kind_of(field.annotation).form == "list":
+            return []
+        return text.split() if text and text is not BAD and kind_of(field.annotation).form == "list" else text
+
+    def _files_by_event(self, node: Node, kind: Kind, path: Path, written: Path) -> Any:
+        """The contents of several files, each for some events."""
+        if isinstance(node, Scalar):
+            return BAD
+        if not isinstance(node, Mapping):
+            return self._report(written, 'must be a path, or a mapping: {task.failed: /path, "*": /path}')
+        data = {}
+        for key, each in self._keys(node, kind, written):
+            self._places[(*path, key)] = each.node.place
+            text = self._content(each.node, (*path, key), (*written, key), "template")
+            if text and text is not BAD:
+                data[key] = text
+        return data
+
+    def _content(self, node: Node, path: Path, written: Path, what: str) -> Any:
+        """The text of the file that `node` names; "" or None where there is none to be had."""
+        name = self._text(node, Kind("text", nullable=True), written)
         if name is BAD or name is None:
             self.notes.bad.add(path)
             return name
-        self.notes.secret_files[dotted(path)] = name
+        files = self.notes.secret_files if what == "secret" else self.notes.template_files
+        files[dotted(path)] = name
         try:
-            text = secretfile.read(name, self.notes.inputs.content)
+            return secretfile.read(name, self.notes.inputs.content, what=what)
         except secretfile.NoSecretError as error:
             if self._excused(Kind("secret"), path):
-                return "" if kind_of(field.annotation).form == "secret" else []
+                return ""
             self.notes.bad.add(path)
             return self._report(written, str(error))
-        return text.split() if kind_of(field.annotation).form == "list" else text
 
     def _mapping(self, node: Node, kind: Kind, path: Path) -> Any:
         if not isinstance(node, Mapping):
             return self._report(path, f"must be a mapping, such as {path[-1]}: {{name: ...}}")
         data = {}
-        check = v.plain_name if kind_of(kind.inner).form == "model" else v.label_key
-        for key, entry in node.entries.items():
-            try:
-                inner = (*path, check(key))
-            except ValueError as error:
-                self.notes.problems.append(entry.place.problem(dotted((*path, key_shown(key))), str(error)))
-                continue
+        for key, entry in self._keys(node, kind, path):
+            inner = (*path, key)
             self._places[inner] = entry.node.place
             value = self._value(entry.node, kind.inner, inner)
             if value is not BAD:
                 data[key] = {**value, "name": key} if INJECTED.get(kind_of(kind.inner).inner) == "name" else value
         return data
+
+    def _keys(self, node: Mapping, kind: Kind, path: Path) -> Iterator[tuple[str, Entry]]:
+        """The entries whose keys are right."""
+        for key, entry in node.entries.items():
+            try:
+                kind.check(key)
+            except ValueError as error:
+                self.notes.problems.append(entry.place.problem(dotted((*path, key_shown(key))), str(error)))
+                continue
+            yield key, entry
 
     def _list(self, node: Node, kind: Kind, path: Path) -> Any:
         if isinstance(node, Scalar) and kind_of(kind.inner).form in ("text", "secret"):
@@ -191,7 +207,7 @@ class Shaper:
         if not isinstance(node, Scalar):
             what = "a list" if isinstance(node, Sequence) else "a mapping"
             return self._report(path, f"must be one text or number, not {what}")
-        if node.null and not (node.text and _is_id(path)):
+        if node.null and not (node.text and is_id(path)):
             return self._no_text(node, kind, path)
         try:
             found = expand(node.text, self._env)
@@ -201,7 +217,7 @@ class Shaper:
             return self._report(path, str(error))
         if found.text:
             return (
-                found.text if _encodable(found.text) else self._report(path, "isn't valid Unicode text; write it anew")
+                found.text if encodable(found.text) else self._report(path, "isn't valid Unicode text; write it anew")
             )
         if kind.nullable:
             return None
@@ -218,29 +234,11 @@ class Shaper:
         attached = node.comment[1:2] not in ("", " ", "#", "!", "-")
         if kind.nullable and not attached:
             return None
-        hint = _comment_hint(node, secret=kind.form == "secret" or not attached)
+        hint = comment_hint(node, secret=kind.form == "secret" or not attached)
         return self._report(path, f"empty{hint or '; write what it is to be'}")
 
 
-def _is_nothing(node: Node) -> bool:
-    """Null, or an empty list or mapping; a variable's value is still text."""
-    if isinstance(node, Scalar):
-        return node.null or (not node.place.line and node.text.strip() in ("[]", "{}"))
-    return not (node.items if isinstance(node, Sequence) else node.entries)
-
-
-def _encodable(text: str) -> bool:
-    """Variables may hold bytes that are no UTF-8, and YAML escapes lone surrogates."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def _is_id(path: Path) -> bool:
-    return path[0] == "tasks" and (path[-1] == "id" or len(path) == 2)
-
-
-def _comment_hint(node: Scalar, *, secret: bool) -> str:
-    if not node.comment:
-        return ""
-    first = node.comment.split()[0].rstrip(",]}")
-    example = "Put the value in quotes" if secret or not first[1:].replace("-", "").isalpha() else f'Write "{first}"'
-    return f"; # starts a comment. {example}"
+def _is_needed(model: type[BaseModel], node: Node, path: Path) -> bool:
+    """Whether a secret that may be left out can't be empty once it is written."""
+    empty = isinstance(node, Scalar) and node.null
+    return model is Channel and (path[-1] == "url" or (path[-1] == "slack_token" and not empty))

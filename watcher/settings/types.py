@@ -6,12 +6,14 @@ A secret may be "": that is what a reading command gets instead of a missing one
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, WithJsonSchema
 
 from watcher.events import EVENT_TYPES
+from watcher.settings import messaging as m
 from watcher.settings import values as v
+from watcher.settings.quiethours import Quiet, not_all_day, quiet
 
 VARIABLE = r"\$\{"
 
@@ -31,6 +33,7 @@ def _text_schema(**more: Any) -> WithJsonSchema:
 _ANY_SCALAR = WithJsonSchema({"type": ["string", "number", "boolean"]})
 _ID = {"anyOf": [{"type": "string", "pattern": rf"^[A-Za-z0-9_-]+$|{VARIABLE}"}, {"type": ["number", "boolean"]}]}
 _SECONDS = {"type": ["string", "number"], "pattern": rf"^(\s*[0-9.]+\s*(ms|s|m|h|d|w)?)+\s*$|{VARIABLE}"}
+_HOURS = rf"^\s*[0-9:]+\s*-\s*[0-9:]+\s*$|{VARIABLE}"
 _WEB = rf"^https?://|{VARIABLE}"
 
 
@@ -61,7 +64,7 @@ LabelKey = Annotated[str, AfterValidator(v.label_key)]
 Shown = Annotated[str, AfterValidator(v.shown_text), _ANY_SCALAR]
 Glob = Annotated[str, AfterValidator(v.glob), _ANY_SCALAR]
 EventGlob = Annotated[str, AfterValidator(v.event_glob), _text_schema(examples=["notable", "*", *EVENT_TYPES])]
-Language = Annotated[str, AfterValidator(v.language), _words(*v.LANGUAGES)]
+Language = Annotated[str, AfterValidator(v.one_of(*v.LANGUAGES)), _words(*v.LANGUAGES)]
 TimeZone = Annotated[str, AfterValidator(v.time_zone), _text_schema(examples=["Asia/Seoul", "Asia/Tokyo", "UTC"])]
 WebUrl = Annotated[str, AfterValidator(v.http_url), _text_schema(pattern=_WEB)]
 BaseUrl = Annotated[str, AfterValidator(v.base_url), _text_schema(pattern=_WEB)]
@@ -70,8 +73,15 @@ Level = Annotated[
     str, AfterValidator(v.one_of("debug", "info", "warning", "error")), _words("debug", "info", "warning", "error")
 ]
 Format = Annotated[str, AfterValidator(v.one_of("auto", "console", "json")), _words("auto", "console", "json")]
+Mode = Annotated[Literal["card", "messages"], BeforeValidator(v.one_of("card", "messages")), _words("card", "messages")]
+SlackChannel = Annotated[str, AfterValidator(m.slack_channel), _text_schema(pattern=rf"{m.SLACK_CHANNEL}|{VARIABLE}")]
+Template = Annotated[str, AfterValidator(m.template), _text_schema()]
+ChatId = Annotated[str, AfterValidator(m.chat_id), _ANY_SCALAR]
+QuietHours = Annotated[Quiet, BeforeValidator(quiet), _text_schema(pattern=_HOURS)]
+Quiets = Annotated[tuple[QuietHours, ...], AfterValidator(not_all_day)]
 ApiKey = Annotated[SecretStr, _secretly(v.header_safe), _text_schema()]
 SigningSecret = Annotated[SecretStr, _secretly(v.signing_secret), _text_schema(pattern=rf"^whsec_|{VARIABLE}")]
+SlackToken = Annotated[SecretStr, _secretly(m.slack_token), _text_schema(pattern=rf"^xox|{VARIABLE}")]
 ChannelUrl = Annotated[SecretStr, _secretly(v.channel_url), _text_schema(pattern=rf"://|{VARIABLE}")]
 SecretWebUrl = Annotated[SecretStr, _secretly(v.http_url), _text_schema(pattern=_WEB)]
 StoreUrl = Annotated[SecretStr, _secretly(v.store_url), _text_schema(pattern=rf"^(sqlite|postgresql)|{VARIABLE}")]

@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from watcher.events import EVENT_TYPES
 
 LANGUAGES = ("en", "ja", "ko")
-BUILT_LANGUAGES = ("en",)
 LONGEST = 3650 * 86400.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = r"\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)"
@@ -145,13 +144,6 @@ def event_glob(value: str) -> str:
     raise ValueError(
         f'no event is called so.{mean} Write notable, an event such as task.failed, or a pattern: "task.*"'
     )
-
-
-def language(value: str) -> str:
-    one_of(*LANGUAGES)(value)
-    if value not in BUILT_LANGUAGES:
-        raise ValueError("this language comes with a later version; write en")
-    return value
 
 
 def time_zone(value: str) -> str:

@@ -90,7 +90,8 @@ def _rejected(
 
 @dataclass(frozen=True, slots=True)
 class ChannelHealth:
-    """How a channel's tries go. Times are uptime in seconds."""
+    """How a channel's tries go. Times are uptime in seconds, but `paused_until`: until then the channel asked us to
+    stay away."""
 
     name: str
     failures: int = 0
@@ -100,6 +101,7 @@ class ChannelHealth:
     given_up: int = 0
     given_up_reason: str = ""
     gave_up_told: float | None = None
+    paused_until: datetime | None = None
 
 
 def after_try(
@@ -108,7 +110,7 @@ def after_try(
     """The channel after one try; a refusal counts as ok, since the channel answered."""
     window = Window(None, time)
     if ok:
-        well = replace(health, failures=0, failing_since=None, failing=False, reason="")
+        well = replace(health, failures=0, failing_since=None, failing=False, reason="", paused_until=None)
         draft = Draft("channel.recovered", window, channel=health.name)
         return well, (draft,) if health.failing else ()
     since = health.failing_since if health.failing_since is not None else uptime

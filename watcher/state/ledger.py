@@ -9,8 +9,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from watcher.groups import Groups
 from watcher.models import Event, Fields, TaskKey
 from watcher.notifier.audience import listeners, routes
+from watcher.notifier.quiet import is_urgent
 from watcher.notifier.route import hearers
 from watcher.scheduler.adoption import Adoption
 from watcher.settings import Settings
@@ -76,6 +78,8 @@ class _View:
         self.audience, self.rules = listeners(settings), routes(settings)
         self.tasks = {task.key: task for task in settings.tasks}
         self.adoption = Adoption(settings.discover)
+        self.groups = Groups(settings.groups)
+        self.keeps_cards = frozenset(name for name, channel in settings.channels.items() if channel.mode == "card")
 
     def hearers(self, event: Event) -> Mapping[str, str]:
         return hearers(event, self.audience, self.rules)
@@ -84,6 +88,19 @@ class _View:
         task = self.tasks.get(key)
         labels = task.labels if task is not None else self.adoption.labels(key, fields)
         return task_json(key, fields, task.name if task else None, labels)
+
+    def group(self, key: TaskKey, fields: Fields) -> str | None:
+        task = self.tasks.get(key)
+        name = (task.name if task else None) or fields.get("name")
+        return self.groups.of(name) if isinstance(name, str) else None
+
+    def urgent(self, event: Event, channel: str, because: str) -> bool:
+        """A failure that its channel, or the route because of which it is heard, calls urgent."""
+        if not is_urgent(event):
+            return False
+        number = because.removeprefix("routes[").removesuffix("]")
+        route = self.settings.routes[int(number)] if number.isdecimal() else None
+        return self.settings.channels[channel].urgent or (route is not None and route.urgent)
 
 
 def settling(
@@ -107,6 +124,9 @@ def settling(
             subject=view.subject,
             listed=view.tasks.__contains__,
             watched=watches,
+            group=view.group,
+            keeps_cards=view.keeps_cards,
+            urgent=view.urgent,
             milestones=settings.rules.progress,
             patience=settings.rules.unreachable_after,
             stepped_at=stepped_at(),

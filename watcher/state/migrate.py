@@ -13,7 +13,7 @@ from watcher.state.budget import get_meta, set_meta
 from watcher.state.database import scalar, translate
 from watcher.state.schema import APPLICATION_ID, metadata
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions; a test holds it against that folder."""
 
 

@@ -1,8 +1,4 @@
-"""The outbox: claiming deliveries that are due, and recording what became of them.
-
-A committed `sending` attempt precedes every send. Only the head of a queue (one task, one channel) can be claimed: no
-earlier row of it is waiting, held or being sent.
-"""
+"""The outbox: one turn of a channel records what became of its deliveries, and claims what is due (`claim`)."""
 
 from __future__ import annotations
 
@@ -11,16 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, text, update
 
 from watcher.errors import UsageError
-from watcher.models import Delivery
+from watcher.models import Card, Delivery, Digest
 from watcher.notifier.decide import LONGEST_RETRY_AFTER, Decision
 from watcher.state import schema
 from watcher.state.budget import load_alive
+from watcher.state.cards import await_card, save_card
+from watcher.state.claim import ALONE, WAITING, Terms, claim, release
 from watcher.state.health import ChannelHealth, after_try, tell_failing, tell_given_up
 from watcher.state.record import Recorded, Settled, append_events, load_channel, save_channel
-from watcher.state.rows import delivery_from
 
 UNFINISHED = ("waiting", "held", "sending")
 REDELIVERABLE = ("refused", "expired", "parked", "silenced")
@@ -28,29 +25,33 @@ CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its n
 LONGEST_WAIT = timedelta(seconds=LONGEST_RETRY_AFTER)
 SUSPECT_WAITS = timedelta(seconds=10)
 SURVIVED = timedelta(seconds=5)
+HELD = text("deliveries.state = 'held'")
 POISON = "each of its last tries ended with the death of the process"
 
-WAITING = text("deliveries.state = 'waiting'")
 _deliveries = schema.deliveries.c
-_EVENT_COLUMNS = [column.label(f"event_{column.name}") for column in schema.events.c]
-_DELIVERY_COLUMNS = [column for column in schema.deliveries.c if column.name != "event_id"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One try that is over: `ended` is when the answer came."""
+    """One try that is over: `ended` is when the answer came.
+
+    `card` is the card as it stands since then, where the try changed it. `digest`: it went out with others.
+    """
 
     delivery: Delivery
     decision: Decision
     ended: datetime
+    card: Card | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a turn of a lane brought: deliveries claimed for sending, and when the next one is due, if one is."""
+    """What a turn of a lane brought: what was claimed for sending, and when the next is due, if one is."""
 
     claimed: tuple[Delivery, ...]
     next_at: datetime | None
+    digests: tuple[Digest, ...] = ()
 
 
 def turn(
@@ -61,74 +62,93 @@ def turn(
     room: int,
     now: datetime,
     give_up_after: float,
+    terms: Terms = Terms(),  # noqa: B008 - it is frozen
 ) -> tuple[Turn, Recorded]:
-    """Record what is over and claim at most `room` deliveries that are due, in one transaction."""
+    """Record what is over and claim at most `room` messages that are due, in one transaction."""
     recorded = _record(tx, channel, finished, settled, give_up_after) if finished else Recorded()
-    claimed = _claim(tx, channel, room, now) if room > 0 else []
-    return Turn(tuple(claimed), _next_due(tx, channel, now)), recorded
-
-
-def _claim(tx: Connection, channel: str, room: int, now: datetime) -> list[Delivery]:
-    other = schema.deliveries.alias("other")
-    # One that is being sent blocks also earlier ones: a redelivery may come behind it.
-    blocked = exists().where(
-        and_(
-            other.c.channel == _deliveries.channel,
-            other.c.queue == _deliveries.queue,
-            text("other.state IN ('waiting', 'held', 'sending')"),
-            or_(other.c.event_id < _deliveries.event_id, text("other.state = 'sending'")),
-        )
-    )
-    query = (
-        joined_with_events()
-        .where(_deliveries.channel == channel, WAITING, _deliveries.next_at <= now, ~blocked)
-        .order_by(_deliveries.next_at, _deliveries.event_id)
-        .limit(room)
-    )
-    claimed = [delivery_from(row._mapping) for row in tx.execute(query)]
-    return [_start_attempt(tx, delivery, now) for delivery in claimed]
-
-
-def _start_attempt(tx: Connection, delivery: Delivery, now: datetime) -> Delivery:
-    number = delivery.attempts + 1
-    where = _deliveries.id == delivery.id
-    tx.execute(update(schema.deliveries).where(where).values(state="sending", attempts=number))
-    tx.execute(insert(schema.attempts).values(delivery_id=delivery.id, number=number, started=now))
-    return replace(delivery, state="sending", attempts=number)
+    claimed = claim(tx, settled, channel, terms, room, now)
+    # Where there is no more room, what ends next brings the next turn.
+    next_at = _next_due(tx, channel, now, terms) if claimed.count < room or not room else None
+    return Turn(claimed.deliveries, next_at, claimed.digests), recorded
 
 
 def _record(
     tx: Connection, channel: str, finished: Sequence[Finished], settled: Settled, give_up_after: float
 ) -> Recorded:
-    health = load_channel(tx, channel)
+    before = health = load_channel(tx, channel)
     drafts: list[Any] = []
+    _end_attempts(tx, finished)
     for one in finished:
-        _end_attempt(tx, one.delivery, one.decision, one.ended)
         decision = one.decision
+        if one.card is not None and one.card.ref is not None:
+            save_card(tx, channel, one.card, one.ended)
         health, told = after_try(
             health, ok=decision.answered, reason=decision.reason, time=one.ended, uptime=settled.uptime
         )
         drafts += told
-        if decision.state in ("refused", "expired"):
+        if decision.pause:
+            health = replace(health, paused_until=one.ended + timedelta(seconds=decision.pause))
+        if decision.state in ("refused", "expired") and not _goes_alone(one):
             health = replace(health, given_up=health.given_up + 1, given_up_reason=decision.reason)
     if not all(one.decision.answered for one in finished):
         health = _expire_all(tx, health, settled, finished[-1].ended, give_up_after)
     health, told = tell_given_up(health, time=finished[-1].ended, uptime=settled.uptime)
-    save_channel(tx, health)
+    if health != before:
+        save_channel(tx, health)
     return _told(tx, [*drafts, *told], settled)
 
 
-def _end_attempt(tx: Connection, delivery: Delivery, decision: Decision, ended: datetime) -> None:
-    done = decision.state != "waiting"
-    values: dict[str, Any] = {
-        "state": decision.state,
-        "reason": decision.reason,
-        "deaths": 0,
-        "next_at": None if done else ended + timedelta(seconds=decision.delay),
-        "finished": ended if done else None,
+def _goes_alone(one: Finished) -> bool:
+    """A digest was refused: each of its members may still be taken."""
+    return one.digest is not None and one.decision.state == "refused"
+
+
+# Built once: that costs more than running them.
+_ENDED = (
+    update(schema.deliveries)
+    .where(_deliveries.id == bindparam("of"))
+    .values({name: bindparam(f"to_{name}") for name in ("state", "reason", "next_at", "finished")} | {"deaths": 0})
+)
+_CLOSED = (
+    update(schema.attempts)
+    .where(schema.attempts.c.delivery_id == bindparam("of"), schema.attempts.c.number == bindparam("which"))
+    .values({name: bindparam(f"to_{name}") for name in ("ended", "result", "reason")})
+)
+
+
+def _end_attempts(tx: Connection, finished: Sequence[Finished]) -> None:
+    tx.execute(_ENDED, [_end_of(one) for one in finished])
+    tx.execute(
+        _CLOSED,
+        [
+            {
+                "of": one.delivery.id,
+                "which": one.delivery.attempts,
+                "to_ended": one.ended,
+                "to_result": one.decision.result,
+                "to_reason": one.decision.reason,
+            }
+            for one in finished
+        ],
+    )
+    alone = [one.delivery.id for one in finished if _goes_alone(one)]
+    if alone:
+        tx.execute(update(schema.deliveries).where(_deliveries.id.in_(alone)).values(digest=ALONE))
+    for one in finished:
+        if one.digest is not None and one.decision.state == "delivered":
+            await_card(tx, one.delivery.id)
+
+
+def _end_of(one: Finished) -> dict[str, Any]:
+    decision, alone = one.decision, _goes_alone(one)
+    done = decision.state != "waiting" and not alone
+    return {
+        "of": one.delivery.id,
+        "to_state": "waiting" if alone else decision.state,
+        "to_reason": decision.reason,
+        "to_next_at": None if done else one.ended + timedelta(seconds=decision.delay),
+        "to_finished": one.ended if done else None,
     }
-    tx.execute(update(schema.deliveries).where(_deliveries.id == delivery.id).values(**values))
-    _close_attempt(tx, delivery.id, delivery.attempts, decision.result, decision.reason, ended)
 
 
 def _close_attempt(tx: Connection, id_: str, number: int, result: str, reason: str, ended: datetime) -> None:
@@ -171,6 +191,8 @@ def _expire_all(
 
 
 def _told(tx: Connection, drafts: list[Any], settled: Settled) -> Recorded:
+    if not drafts:
+        return Recorded()
     events = append_events(tx, drafts, settled)
     return Recorded(tuple(events), frozenset(name for event in events for name in settled.hearers(event)))
 
@@ -201,13 +223,20 @@ def park_and_return(tx: Connection, settled: Settled, channels: Iterable[str], n
     """Park the backlog of channels that aren't in the configuration; what was parked so goes on when its channel is
     back."""
     known = list(channels)
-    unfinished = and_(_deliveries.state.in_(("waiting", "held")), _deliveries.channel.not_in(known))
+    # Nothing is held for hours that may not be in the configuration any more: the channel's next turn decides anew.
+    release(tx, settled, tx.execute(select(_deliveries.channel).where(HELD).distinct()).scalars().all(), now)
+    unfinished = and_(_deliveries.state == "waiting", _deliveries.channel.not_in(known))
     # While it is parked, `born` holds its age: that time doesn't count towards giving up.
     age = settled.uptime - _deliveries.born
     tx.execute(update(schema.deliveries).where(unfinished).values(state="parked", reason=CHANNEL_REMOVED, born=age))
     back = and_(_deliveries.state == "parked", _deliveries.reason == CHANNEL_REMOVED, _deliveries.channel.in_(known))
     tx.execute(update(schema.deliveries).where(back).values(state="waiting", reason="", next_at=now, born=age))
     return Recorded()
+
+
+def forget_pauses(tx: Connection, channels: Iterable[str]) -> None:
+    """Channels that have been changed: that they asked us to stay away means nothing any more."""
+    tx.execute(update(schema.channels).where(schema.channels.c.name.in_(list(channels))).values(paused_until=None))
 
 
 def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
@@ -220,6 +249,8 @@ def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
         # the process again and again.
         again = now + SUSPECT_WAITS if deaths == 2 else now
         values = {"state": "parked", "reason": POISON} if parked else {"state": "waiting", "next_at": again}
+        if deaths >= 2:
+            values["digest"] = ALONE
         tx.execute(update(schema.deliveries).where(_deliveries.id == row.id).values(deaths=deaths, **values))
         if parked:
             poisoned[row.channel] = poisoned.get(row.channel, 0) + 1
@@ -243,10 +274,16 @@ def shut_down(tx: Connection, sending: Iterable[Delivery], now: datetime) -> Non
         tx.execute(update(schema.deliveries).where(_deliveries.id == delivery.id).values(**values))
 
 
-def _next_due(tx: Connection, channel: str, now: datetime) -> datetime | None:
+def _next_due(tx: Connection, channel: str, now: datetime, terms: Terms) -> datetime | None:
     # What is due already but wasn't claimed waits for another delivery to end, not for the clock.
-    waiting = and_(_deliveries.channel == channel, WAITING, _deliveries.next_at > now)
-    return tx.execute(select(func.min(_deliveries.next_at)).where(waiting)).scalar()
+    next_at: datetime | None = tx.execute(_NEXT, {"to": channel, "now": now}).scalar()
+    held_until = terms.quiet_until
+    return min(next_at, held_until) if next_at and held_until else next_at or held_until
+
+
+_NEXT = select(func.min(_deliveries.next_at)).where(
+    _deliveries.channel == bindparam("to"), WAITING, _deliveries.next_at > bindparam("now")
+)
 
 
 def make_due(tx: Connection, now: datetime) -> None:
@@ -262,14 +299,13 @@ def redeliver(tx: Connection, ids: Sequence[str], now: datetime) -> list[str]:
             raise UsageError(f"there is no delivery {id_}", "see the ids with: watcher deliveries")
         if found[id_] in UNFINISHED:
             raise UsageError(f"delivery {id_} is {found[id_]}, it will be tried by itself", "wait, or fix its channel")
-    born = select(schema.meta.c.value).where(schema.meta.c.name == "uptime")
-    uptime = float(tx.execute(born).scalar() or 0.0)
     values = {
         "state": "waiting",
         "next_at": now,
         "finished": None,
-        "born": uptime,
+        "born": _uptime(tx),
         "deaths": 0,
+        "digest": ALONE,
         "reason": "redelivered",
     }
     tx.execute(update(schema.deliveries).where(_deliveries.id.in_(ids)).values(**values))
@@ -282,17 +318,17 @@ def failed_ids(tx: Connection) -> list[str]:
     return list(tx.execute(query.order_by(_deliveries.event_id)).scalars())
 
 
-def joined_with_events() -> Select[Any]:
-    join = schema.deliveries.join(schema.events, schema.events.c.id == _deliveries.event_id)
-    return select(*_DELIVERY_COLUMNS, *_EVENT_COLUMNS).select_from(join)
-
-
 def overdue(tx: Connection, seconds: float) -> int:
-    """How many deliveries were made more than `seconds` ago and still wait for their channel."""
-    before = datetime.now(tz=schema.EPOCH.tzinfo) - timedelta(seconds=seconds)
-    join = schema.deliveries.join(schema.events, schema.events.c.id == _deliveries.event_id)
-    late = select(func.count()).select_from(join).where(WAITING, schema.events.c.committed < before)
+    """How many deliveries have been due for more than `seconds` and still wait for their channel. Time in which the
+    watcher stood still, or held them, doesn't count."""
+    late = select(func.count()).where(WAITING, _deliveries.born < _uptime(tx) - seconds)
     return int(tx.execute(late).scalar_one())
+
+
+def _uptime(tx: Connection) -> float:
+    """The running time at the last sign of life."""
+    stored = select(schema.meta.c.value).where(schema.meta.c.name == "uptime")
+    return float(tx.execute(stored).scalar() or 0.0)
 
 
 def failures_since(tx: Connection, began: datetime) -> int:

@@ -17,11 +17,12 @@ from watcher.errors import StoreStalled, StoreUnusable
 from watcher.models import Delivery, Event, Snapshot, TaskKey
 from watcher.state import schema
 from watcher.state.budget import get_meta
+from watcher.state.claim import joined_with_events
 from watcher.state.database import reading_engine, translate
 from watcher.state.health import AccountHealth, ChannelHealth
 from watcher.state.migrate import HEAD, revision_of
-from watcher.state.outbox import joined_with_events
 from watcher.state.rows import account_from, channel_from, delivery_from, event_from, snapshot_from
+from watcher.state.silences import Silence, active
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,11 @@ class Reader:
         with self._look() as tx:
             rows = tx.execute(select(d.channel, d.state, func.count()).group_by(d.channel, d.state))
             return {(row[0], row[1]): row[2] for row in rows}
+
+    def silences(self, now: datetime) -> tuple[Silence, ...]:
+        """What is silenced now, oldest first."""
+        with self._look() as tx:
+            return active(tx, now)
 
     def alive(self) -> Alive | None:
         with self._look() as tx:

@@ -159,7 +159,9 @@ def record_unknown(
         return Recorded()
     details = {"near": list(near), "reason": reason}
     draft = Draft("task.unknown", Window(None, time), account=key.account, task=key.id, details=details)
-    return record_drafts(tx, settled, [draft])
+    # Nobody has seen it, but it has its name and labels from the configuration, for routes and silences.
+    events = append_events(tx, [draft], settled, settled.subject(key, {}))
+    return Recorded(tuple(events), channels_of(events, settled))
 
 
 def record_poll(
@@ -208,11 +210,14 @@ def load_account(tx: Connection, name: str) -> AccountHealth:
 
 def load_channel(tx: Connection, name: str) -> ChannelHealth:
     """The channel's row, made if there is none."""
-    row = tx.execute(select(schema.channels).where(schema.channels.c.name == name)).first()
+    row = tx.execute(_CHANNEL, {"of": name}).first()
     if row is None:
         tx.execute(insert(schema.channels).values(name=name))
         return ChannelHealth(name)
     return channel_from(row)
+
+
+_CHANNEL = select(schema.channels).where(schema.channels.c.name == bindparam("of"))
 
 
 def save_channel(tx: Connection, health: ChannelHealth) -> None:

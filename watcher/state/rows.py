@@ -28,7 +28,16 @@ MOVING = {
 """Fields that change while a task does nothing but go on, each with the column that has it where `moved`."""
 
 _ACCOUNT = ("last_good", "failed", "failing_since", "unreachable", "rejected_since", "rejected", "reason", "hint")
-_CHANNEL = ("failures", "failing_since", "failing", "reason", "given_up", "given_up_reason", "gave_up_told")
+_CHANNEL = (
+    "failures",
+    "failing_since",
+    "failing",
+    "reason",
+    "given_up",
+    "given_up_reason",
+    "gave_up_told",
+    "paused_until",
+)
 
 
 def dumps(value: Any) -> str:
@@ -167,6 +176,7 @@ def delivery_from(values: RowMapping) -> Delivery:
         reason=values["reason"],
         plain=values["deaths"] >= 2,
         born=values["born"],
+        silent=bool(values["silent"]),
     )
 
 

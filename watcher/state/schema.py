@@ -152,6 +152,13 @@ deliveries = Table(
     Column("born", Float, nullable=False),
     Column("deaths", Integer, nullable=False, default=0),
     Column("finished", Instant),
+    # The message in which it goes out together with others; "" where it must go alone.
+    Column("digest", Text),
+    # Which card it brings up to date, where its channel keeps cards; `silent`: it says nothing besides.
+    Column("card", Text),
+    Column("silent", Boolean, nullable=False, default=False, server_default=false()),
+    # It comes in quiet hours, too.
+    Column("urgent", Boolean, nullable=False, default=False, server_default=false()),
     Index("deliveries_event", "event_id"),
     Index(
         "deliveries_unfinished",
@@ -186,4 +193,30 @@ channels = Table(
     Column("given_up", Integer, nullable=False, default=0),
     Column("given_up_reason", Text, nullable=False, default=""),
     Column("gave_up_told", Float),
+    Column("paused_until", Instant),
+)
+
+cards = Table(
+    "cards",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("chat", Text, nullable=False),
+    Column("ts", Text, nullable=False),
+    Column("shown", Text, nullable=False),
+    Column("edited", Instant, nullable=False),
+)
+
+# What is to be quiet for a while: a task (of one account or of any), or whatever has a label.
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("account", Text),
+    Column("task", Text),
+    Column("label", Text),
+    Column("value", Text),
+    Column("made", Instant, nullable=False),
+    Column("ends", Instant, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
 )

@@ -7,23 +7,31 @@ How to add one: write a module here with a class that has `Channel`'s methods, a
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import urlsplit
 
 from watcher.errors import WatcherError
 from watcher.models import ChannelKind
-from watcher.notifier.channels.base import Channel
+from watcher.notifier.channels.base import CardChannel, Channel
 
 if TYPE_CHECKING:
     from watcher import settings as config
     from watcher.redact import Redactor
 
-__all__ = ["Channel", "build_channel", "channel_kind"]
+__all__ = ["CardChannel", "Channel", "build_channel", "channel_kind", "keeps_cards"]
+
+
+def keeps_cards(channel: Channel) -> TypeGuard[CardChannel]:
+    """Whether it shows each task as a living message."""
+    return getattr(channel, "keeps_cards", False) is True
 
 
 def channel_kind(settings: config.Channel) -> ChannelKind:
     """How the channel reads: whole events (webhook), mails, chat lines, or lines on this terminal."""
+    if settings.slack_token is not None:
+        return "chat"
     url = settings.url.get_secret_value() if settings.url else ""
     scheme = url.partition("://")[0].lower()
     if scheme == "console":
@@ -34,12 +42,21 @@ def channel_kind(settings: config.Channel) -> ChannelKind:
 
 
 def build_channel(
-    settings: config.Channel, *, redactor: Redactor, proxy: str | None = None, ca_file: str | None = None
+    settings: config.Channel,
+    *,
+    redactor: Redactor,
+    proxy: str | None = None,
+    ca_file: str | None = None,
+    mentions: Mapping[str, str] | None = None,
 ) -> Channel:
-    """The channel that a setting describes.
+    """The channel that a setting describes. `mentions` has the chat id of each owner who is called by name.
 
     Loads apprise (0.3 s and more) where the address needs it. Raises WatcherError for an address that nobody takes.
     """
+    if settings.slack_token is not None:
+        from watcher.notifier.channels.slack import SlackChannel
+
+        return SlackChannel(settings, redactor=redactor, proxy=proxy, ca_file=ca_file, mentions=mentions or {})
     kind = channel_kind(settings)
     if settings.url is None or "://" not in settings.url.get_secret_value():
         raise WatcherError(
@@ -49,15 +66,20 @@ def build_channel(
     if kind == "console":
         from watcher.notifier.channels.console import ConsoleChannel
 
-        return ConsoleChannel(settings)
+        return ConsoleChannel(settings, mentions=mentions or {})
     if kind == "webhook":
         _refuse_signed_chat(settings)
+        if settings.template:
+            raise WatcherError(
+                f"channel {settings.name}: a webhook carries whole events, which no template changes",
+                "leave out template; its receiver finds every fact in `data`",
+            )
         from watcher.notifier.channels.webhook import WebhookChannel
 
         return WebhookChannel(settings, redactor=redactor, proxy=proxy, ca_file=ca_file)
     from watcher.notifier.channels.chat import AppriseChannel
 
-    return AppriseChannel(settings, kind=kind, redactor=redactor, proxy=proxy, ca_file=ca_file)
+    return AppriseChannel(settings, kind=kind, redactor=redactor, proxy=proxy, ca_file=ca_file, mentions=mentions or {})
 
 
 def _refuse_signed_chat(settings: config.Channel) -> None:

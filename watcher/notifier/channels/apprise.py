@@ -20,6 +20,7 @@ from typing import Any
 
 from watcher.errors import WatcherError
 from watcher.notifier.channels import recorder
+from watcher.notifier.channels.services import adapt
 from watcher.notifier.text import clean, cut
 
 READ_TIMEOUT = 30.0
@@ -184,6 +185,7 @@ def _instantiate(parsed: dict[str, Any]) -> Any:
         plugin.throttle = lambda *_args, **_kwargs: None  # the deliver loop keeps the pace
     if isinstance(plugin, loaded().email):
         plugin.socket_connect_timeout = READ_TIMEOUT  # for mail it bounds every answer
+    adapt(plugin)
     return plugin
 
 

@@ -7,20 +7,21 @@ on the wire, and `of_attempt` makes one of our outcomes of both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from watcher.errors import WatcherError
-from watcher.models import ChannelKind, Delivery, Message, Outcome, Retry, Unknown
-from watcher.notifier.channels import apprise, recorder
+from watcher.models import ChannelKind, Delivery, Digest, Outcome, Retry, Unknown
+from watcher.notifier.channels import apprise, mqtt, recorder
 from watcher.notifier.channels.base import Reader
-from watcher.notifier.channels.dialects import dialect, written
+from watcher.notifier.channels.dialects import dialect, service, spacing, written
 from watcher.notifier.channels.outcomes import of_attempt
 from watcher.notifier.channels.recorder import Attempt, recording
 from watcher.notifier.channels.trust import advice, reach, trust, why
+from watcher.notifier.mail import Letter, page
 from watcher.notifier.text import clean, cut
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ log = structlog.get_logger()
 TOTAL_TIMEOUT = 60.0
 """Seconds after which a thread that is still sending is given up, and a new one takes its place."""
 
+_GRAVEST = ("failure", "warning", "success", "info")
+
 
 class AppriseChannel:
-    """One target of one service. Messages go one after the other."""
+    """One target of one service. Messages go one after the other, `spacing` seconds apart."""
 
     parallel = 1
 
@@ -46,24 +49,32 @@ class AppriseChannel:
         redactor: Redactor,
         proxy: str | None = None,
         ca_file: str | None = None,
+        mentions: Mapping[str, str] | None = None,
         timeout: float = TOTAL_TIMEOUT,
     ) -> None:
         self.name = settings.name
         self.kind: ChannelKind = kind
         self._url = settings.url.get_secret_value() if settings.url else ""
-        self._reader = Reader(kind, settings.language, settings.timezone)
+        self._reader = Reader(kind, settings.language, settings.timezone, mentions or {}, settings.template)
         self._redactor = redactor
         self._proxy = proxy
         self._ca_file = ca_file
         self._timeout = timeout
         self._trust = trust(self.name, ca_file, shared=False)
         self._plugin = apprise.load(self.name, self._url)
+        self.spacing = spacing(service(type(self._plugin).__module__)) if settings.pace is None else settings.pace
         self._thread = self._new_thread()
 
     async def send(self, delivery: Delivery) -> Outcome:
+        return await self._send(lambda: self._letter(delivery))
+
+    async def send_digest(self, digest: Digest) -> Outcome:
+        return await self._send(lambda: self._digest_letter(digest))
+
+    async def _send(self, write: Callable[[], Letter]) -> Outcome:
         try:
             async with asyncio.timeout(self._timeout):
-                outcome: Outcome = await self._in_thread(self._deliver, self._plugin, delivery)
+                outcome: Outcome = await self._in_thread(self._deliver, self._plugin, write)
                 return outcome
         except TimeoutError:
             self._start_over()
@@ -100,22 +111,39 @@ class AppriseChannel:
     def _attempt(self, **more: Any) -> Attempt:
         return Attempt(self._trust, self._ca_file, self._proxy, **more)
 
-    def _deliver(self, plugin: Any, delivery: Delivery) -> Outcome:
-        message = self._reader.message(delivery)
-        attempt = self._attempt(message_id=delivery.id, text=message.body and f"{message.title}\n\n{message.body}")
+    def _letter(self, delivery: Delivery) -> Letter:
+        event = delivery.event
+        about = event.queue if event.queue != "watcher" else ""
+        return Letter(self._reader.message(delivery), delivery.id, about, event.severity, self._reader.language)
+
+    def _digest_letter(self, digest: Digest) -> Letter:
+        severities = {member.event.severity for member in digest.members}
+        gravest = next((severity for severity in _GRAVEST if severity in severities), "info")
+        return Letter(self._reader.digest(digest), digest.id, "", gravest, self._reader.language)
+
+    def _deliver(self, plugin: Any, write: Callable[[], Letter]) -> Outcome:
+        letter = write()
+        attempt = self._attempt(letter=letter, call=letter.message.call)
         with recording(attempt):
             try:
-                done = plugin.notify(**self._arguments(plugin, message), notify_type=delivery.event.severity)
+                done = self._notify(plugin, letter, attempt)
             except Exception as error:
                 attempt.error = attempt.error or error
                 done = False
-        return of_attempt(attempt, bool(done), self._say)
+        return of_attempt(attempt, done, self._say)
 
-    def _arguments(self, plugin: Any, message: Message) -> dict[str, Any]:
-        library = apprise.loaded()
+    def _notify(self, plugin: Any, letter: Letter, attempt: Attempt) -> bool:
+        arguments = self._arguments(plugin, letter) | {"notify_type": letter.severity}
+        if service(type(plugin).__module__) != "mqtt":
+            return bool(plugin.notify(**arguments))
+        with mqtt.connected(plugin, attempt) as welcomed:
+            return welcomed and bool(plugin.notify(**arguments))
+
+    def _arguments(self, plugin: Any, letter: Letter) -> dict[str, Any]:
+        library, message = apprise.loaded(), letter.message
         if self.kind == "mail":
-            return {"title": message.title, "body": message.html, "body_format": library.html}
-        style = dialect(type(plugin).__module__, markdown_only=plugin.notify_format == library.markdown)
+            return {"title": message.title, "body": page(letter), "body_format": library.html}
+        style = dialect(service(type(plugin).__module__), markdown_only=plugin.notify_format == library.markdown)
         title, body = written(
             message,
             style,
@@ -132,6 +160,9 @@ class AppriseChannel:
         """Where the plug-in would send to; for mail, the whole way up to the message. None if that can't be told."""
         if isinstance(plugin, apprise.loaded().email):
             self._look_at_mail(plugin)
+            return None
+        if service(type(plugin).__module__) == "mqtt":
+            self._look_at_broker(plugin)
             return None
         if not apprise.uses_requests(type(plugin)):
             return None
@@ -155,3 +186,12 @@ class AppriseChannel:
                     f"channel {self.name}: {getattr(outcome, 'reason', '')}",
                     "check the mail server, port, mode, user and password in its url",
                 ) from None
+
+    def _look_at_broker(self, plugin: Any) -> None:
+        attempt = self._attempt()
+        with mqtt.connected(plugin, attempt) as welcomed:
+            if not welcomed:
+                raise WatcherError(
+                    f"channel {self.name}: {self._say(attempt.broker)}",
+                    "check the broker, port, user and password in its url; messages wait until it works",
+                )

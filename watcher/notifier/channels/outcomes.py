@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -51,11 +52,13 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 def of_attempt(attempt: Attempt, done: bool, say: Callable[[object], str]) -> Outcome:
     """What apprise's yes or no (`done`) means, knowing what happened on the wire.
 
-    A service that neither requests nor smtplib carries (XMPP, IRC, MQTT, ...) leaves no trace: its "no" is unknown.
+    A service that neither requests nor smtplib nor MQTT carries (XMPP, IRC, ...) leaves no trace: its "no" is unknown.
     `say` redacts, cleans and cuts text from outside.
     """
     if attempt.statuses:
         return _of_http(attempt, done, say)
+    if attempt.broker:
+        return Retry(say(attempt.broker))
     if done:
         return Accepted("accepted")
     if attempt.smtp:
@@ -73,11 +76,17 @@ def _of_http(attempt: Attempt, done: bool, say: Callable[[object], str]) -> Outc
         return Unknown(f"{reason}, after the message was sent") if attempt.sent else Retry(reason)
     if 200 <= last < 300:
         return Retry(f"HTTP {last}, but the service says no: {say(attempt.body)}")
-    outcome = of_status(last, retry_after=attempt.retry_after, said=say(attempt.body))
+    outcome = of_status(last, retry_after=attempt.retry_after or _patience(attempt.body), said=say(attempt.body))
     if isinstance(outcome, Refused) and len(attempt.statuses) > 1:
         # Which of several requests (a login, a look-up) was refused can't be told; only one's own message is final.
         return Retry(outcome.reason)
     return outcome
+
+
+def _patience(body: str) -> str | None:
+    """How many seconds Telegram and Discord say to wait, where they say it in words only."""
+    found = re.search(r'"retry_after"\s*:\s*(\d{1,6}(?:\.\d{1,6})?)', body)
+    return found[1] if found else None
 
 
 def _of_smtp(attempt: Attempt, say: Callable[[object], str]) -> Outcome:

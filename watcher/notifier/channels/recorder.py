@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+
+from watcher.notifier.mail import Letter, composed
 
 VERBS = frozenset({"ehlo", "helo", "starttls", "auth", "mail", "rcpt", "data", "rset", "quit", "noop"})
 """SMTP commands; whatever else goes over the line answers a challenge, and is a secret."""
@@ -38,8 +41,9 @@ class Attempt:
     trust: ssl.SSLContext
     ca_file: str | None = None
     proxy: str | None = None
-    message_id: str = ""
-    text: str = ""
+    letter: Letter | None = None
+    call: str = ""
+    """The chat id of whoever this message may call by name."""
     dry: bool = False
 
     place: tuple[str, str, int] | None = None
@@ -52,9 +56,16 @@ class Attempt:
     command: str = ""
     reply: tuple[str, int, str] | None = None
     smtp: bool = False
+    broker: str = ""
+    """Why an MQTT broker wants nothing of it."""
 
 
 _current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+
+
+def current() -> Attempt | None:
+    """The attempt of the running context."""
+    return _current.get()
 
 
 @contextmanager
@@ -72,6 +83,7 @@ def install() -> None:
     if hasattr(HTTPAdapter.send, "__wrapped__"):
         return
     for owner, name, hook in (
+        (requests.sessions, "get_environ_proxies", _http_environment),
         (HTTPAdapter, "send", _http_send),
         (HTTPAdapter, "build_connection_pool_key_attributes", _http_trust),
         (smtplib.SMTP, "putcmd", _smtp_putcmd),
@@ -93,12 +105,16 @@ def _hooked(original: Callable[..., Any], hook: Callable[..., Any]) -> Callable[
     return call
 
 
+def _http_environment(_attempt: Attempt, _original: Callable[..., Any], *_args: Any, **_kwargs: Any) -> dict[str, str]:
+    """Only what the configuration says: the environment's proxies are for other programs, and costly to look for."""
+    return {}
+
+
 def _http_send(attempt: Attempt, original: Callable[..., Any], adapter: Any, request: Any, **kwargs: Any) -> Any:
     attempt.place = place(request.url)
     if attempt.dry:
         raise NotSent("only looking")
     attempt.sent, attempt.error, attempt.retry_after = False, None, None
-    # Only what the configuration says: the environment's proxies are for other programs.
     proxies = {"http": attempt.proxy, "https": attempt.proxy} if attempt.proxy else {}
     try:
         response = original(adapter, request, **kwargs | {"proxies": proxies})
@@ -182,18 +198,33 @@ def _smtp_sendmail(attempt: Attempt, original: Callable[..., Any], smtp: Any, *a
 
 
 def install_mail(email: Any, smtp: Any) -> None:
-    """Hooks in apprise's mail modules: a Message-ID and a text part of our own, and `ca_file` for the server."""
-    make_msgid, convert = email.make_msgid, email.convert_between
+    """Hooks in apprise's mail modules: mails that we compose, and `ca_file` for the server.
+
+    A mail that is to be signed or encrypted with PGP stays apprise's own, but for its Message-ID.
+    """
+    make_msgid, prepare = email.make_msgid, email.NotifyEmail.prepare_emails
 
     def message_id(*args: Any, domain: str | None = None, **kwargs: Any) -> str:
         attempt = _current.get()
-        if attempt is None or not attempt.message_id:
+        if attempt is None or attempt.letter is None:
             return str(make_msgid(*args, domain=domain, **kwargs))
-        return f"<{attempt.message_id}@{domain or 'watcher'}>"
+        return f"<{attempt.letter.id}@{domain or 'watcher'}>"
 
-    def text_part(*args: Any, **kwargs: Any) -> Any:
+    def prepared(**about: Any) -> Iterator[Any]:
         attempt = _current.get()
-        return attempt.text if attempt is not None and attempt.text else convert(*args, **kwargs)
+        if attempt is None or attempt.letter is None or about["pgp_mode"] != email.PGPMode.NONE:
+            yield from prepare(**about)
+            return
+        sender, (name, address) = about["from_addr"], about["to"][0]
+        body = composed(
+            attempt.letter,
+            sender=(sender[0] or "", sender[1]),
+            recipient=(name or "", address),
+            now=datetime.now(UTC),
+            reply_to=sorted(about["reply_to"]),
+            headers=about["headers"],
+        )
+        yield email.EmailMessage(recipient=address, to_addrs=[address], body=body)
 
     def context() -> ssl.SSLContext:
         made = ssl.create_default_context()
@@ -202,5 +233,5 @@ def install_mail(email: Any, smtp: Any) -> None:
             made.load_verify_locations(cafile=attempt.ca_file)
         return made
 
-    email.make_msgid, email.convert_between = message_id, text_part
+    email.make_msgid, email.NotifyEmail.prepare_emails = message_id, staticmethod(prepared)
     smtp.ssl = SimpleNamespace(create_default_context=context, CERT_NONE=ssl.CERT_NONE)

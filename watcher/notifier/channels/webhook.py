@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from watcher import __version__
 from watcher.errors import WatcherError
-from watcher.models import Delivery, Outcome, Retry, Unknown
+from watcher.models import Delivery, Digest, Outcome, Refused, Retry, Unknown
 from watcher.notifier.channels.outcomes import of_status
 from watcher.notifier.channels.trust import cause, reach, trust, why
 from watcher.notifier.text import clean, cut
@@ -39,6 +39,7 @@ class WebhookChannel:
 
     kind: ChannelKind = "webhook"
     parallel = 8
+    spacing = 0.0
 
     def __init__(
         self,
@@ -68,6 +69,10 @@ class WebhookChannel:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError) as error:
             reason = self._redactor(_described(error))
         return Unknown(reason) if exchange.sent else Retry(reason)
+
+    async def send_digest(self, digest: Digest) -> Outcome:
+        """Programs read whole events, each by itself; a refused digest is sent singly."""
+        return Refused("a webhook takes no digest")
 
     async def probe(self) -> None:
         context = self._trust if urlsplit(self._proxy or self._url).scheme == "https" else None

@@ -26,8 +26,6 @@ LAST_WAIT = 15.0
 LOOK_EVERY = 3 * story.MINUTE
 """How often the watcher looks, in story seconds."""
 
-LATER = {"ja": "Japanese", "ko": "Korean"}
-
 
 async def perform(*, language: str, keep: bool, port: int, seconds: float) -> int:
     """The whole demo; returns the exit code. Ctrl-C ends it at any moment, and nothing stays behind."""
@@ -35,7 +33,7 @@ async def perform(*, language: str, keep: bool, port: int, seconds: float) -> in
     speed = story.END / (seconds - AROUND)
     async with stage(speed, LOOK_EVERY / speed, port) as running:
         with screen() as shown:
-            _introduce(shown, language, speed, seconds)
+            _introduce(shown, speed, seconds)
             code = await _unless(stop, _play(running, shown, language))
         if code is None:
             return 128 + stop.number
@@ -164,15 +162,13 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _introduce(shown: Screen, language: str, speed: float, seconds: float) -> None:
+def _introduce(shown: Screen, speed: float, seconds: float) -> None:
     for line in (
         f"Four tunings live a day in {seconds:.0f} s. Times are the story's: one second is {speed / 60:.0f} minutes.",
         "Only CLOVA Studio is simulated. The watcher, its store, the HTTP and the kill are real,",
         "and every message stands here because a channel received it.",
     ):
         shown.tell("", line)
-    if language in LATER:
-        shown.tell("", f"Messages come in English in this version; {LATER[language]} comes later.")
     shown.tell("", "")
 
 
