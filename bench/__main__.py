@@ -7,12 +7,13 @@ import platform
 import sys
 import time
 
-from bench import latency, list_mode, memory, one_account, scale, scheduler_load, single_get, start
+from bench import delivery, latency, list_mode, memory, one_account, scale, scheduler_load, single_get, start
 
 BENCHMARKS = {
     "single_get": single_get.run,
     "list_mode": list_mode.run,
     "latency": latency.run,
+    "delivery": delivery.run,
     "start": start.run,
     "memory": memory.run,
     "one_account": one_account.run,
