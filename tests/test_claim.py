@@ -346,12 +346,25 @@ def test_a_card_is_behind_when_its_task_has_changed_since_and_not_edited_too_oft
     database.write_now(record_observations, settled(()), [look("a")])
     on_cards(database, "task.progress a")
     (first,) = (each for each in turn(database, terms=CARDS, room=8).claimed if each.card)
-    posted = Card("task main/a", (), CardRef("C1", "1700.1"), "x")
+    assert first.card is not None
+    posted = replace(first.card, ref=CardRef("C1", "1700.1"), shown="x")
     turn(database, *ended(first, Accepted(), card=posted), terms=CARDS, room=0)
     assert behind(database) is None
     moved = look("a", 2, number=9, time=soon(40))
     database.write_now(record_observations, settled(()), [moved])
     assert behind(database, 10) is None
+    assert behind(database) == "task main/a"
+
+
+def test_a_card_is_behind_when_a_look_that_began_before_its_edit_is_written_down_after_it(database: Database) -> None:
+    database.write_now(record_observations, settled(()), [look("a")])
+    on_cards(database, "task.progress a")
+    (first,) = turn(database, terms=CARDS, room=8).claimed
+    assert first.card is not None
+    overlapping = look("a", 2, number=9, time=datetime.now(tz=UTC))
+    posted = replace(first.card, ref=CardRef("C1", "1700.1"), shown="x")
+    turn(database, *ended(first, Accepted(), card=posted), terms=CARDS, room=0)
+    database.write_now(record_observations, settled(()), [overlapping])
     assert behind(database) == "task main/a"
 
 

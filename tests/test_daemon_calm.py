@@ -18,6 +18,7 @@ from watcher.engine.core import Core
 from watcher.notifier import keeper
 from watcher.simulator import Simulator, parse_scenario, serve
 from watcher.simulator.receiver import Receiver, receiving
+from watcher.state.outbox import redeliver
 from watcher.state.silences import add
 from watcher.state.store import open_beside
 
@@ -106,6 +107,17 @@ async def test_a_step_edits_the_card_although_it_is_no_event(
         assert len(cards(slack)) == 1
 
 
+async def test_a_redelivered_message_is_posted_once_more(sim: Simulator, slack: Slack, tmp_path: Path) -> None:
+    async with live(tmp_path, sim, [TASK], {"board": board(slack, mode="messages")}) as one:
+        sim.set_task(TASK, status="RUNNING")
+        await one.until(lambda: one.deliveries("board").get("task.started") == "delivered", "it is told")
+        (told,) = [d for d in one.reader.deliveries() if d.event.type == "task.started"]
+        before = len(slack.posted())
+        await one.core.database.write(redeliver, [told.id], datetime.now(tz=UTC))
+        one.core.wake_all()
+        await one.until(lambda: len(slack.posted()) == before + 1, "it comes again")
+
+
 async def test_a_group_has_one_card_with_all_its_tasks(sim: Simulator, slack: Slack, tmp_path: Path) -> None:
     groups = [{"name": "bots", "match": "support-bot*"}]
     async with live(tmp_path, sim, [TASK, OTHER], {"board": board(slack)}, groups=groups) as one:
@@ -142,6 +154,26 @@ async def test_many_failures_at_once_come_together_and_each_card_follows(
         assert len(slack.posted()) - len(cards(slack)) < 20
         await one.until(lambda: len(cards(slack)) == 30, "each card follows", 30)
         assert all("failed" in card.shown for card in cards(slack))
+
+
+@pytest.mark.long
+async def test_500_failures_at_once_are_all_told_within_slacks_limits(tmp_path: Path) -> None:
+    ids = [f"t{number:03}" for number in range(500)]
+    tasks = [{"id": id_, "name": f"run {id_}", "timeline": [{"at": "0s", "status": "RUNNING"}]} for id_ in ids]
+    scenario = parse_scenario({"keys": [KEY], "tasks": tasks})
+    with slack_running() as slack:
+        channels = {"board": {**board(slack, mode="messages"), "pace": "1s"}}
+        async with serve(scenario) as sim, live(tmp_path, sim, ids, channels) as one:
+            await one.until(lambda: len(one.stored()) == 500, "all are seen", 30)
+            for id_ in ids:
+                sim.set_task(id_, status="FAILED", failureReason="file.format")
+            await one.until(lambda: len(one.events("task.failed")) == 500, "all have failed", 60)
+            await one.until(lambda: not one.reader.deliveries(states=("waiting", "sending")), "all is told", 60)
+            assert {d.state for d in one.reader.deliveries()} == {"delivered"}
+        said = "\n".join(message.shown for message in slack.posted())
+        assert [id_ for id_ in ids if f"run {id_}" not in said] == []
+        assert slack.limited == 0
+        assert len(slack.posted()) < 40
 
 
 # ── silences ──

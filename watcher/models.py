@@ -26,6 +26,10 @@ DeliveryState = Literal[
 ]
 
 
+REDELIVERED = "redelivered"
+"""The reason of a delivery that somebody has asked for again."""
+
+
 class TaskKey(NamedTuple):
     """A task's id is unique within its account only."""
 
@@ -196,6 +200,8 @@ class Card:
     ref: CardRef | None = None
     shown: str = ""
     """A digest of what it shows, as the channel returned it; "" where that isn't known."""
+    changed: datetime | None = None
+    """When its task, as given here, was last seen to change; None for a group."""
 
     @property
     def group(self) -> str | None:
@@ -222,6 +228,11 @@ class Delivery:
     born: float = 0.0
     card: Card | None = None
     silent: bool = False
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """An earlier try may have brought it without our knowing. Who asks for a redelivery wants it once more."""
+        return self.attempts > 1 and self.reason != REDELIVERED
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Nothing is promised here. What must be heard is a delivery; a card that can't be
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -59,8 +60,10 @@ class Keeper:
         self._asked_to_wait = (outcome.after or 0.0) if isinstance(outcome, Retry) else 0.0
         if isinstance(outcome, Retry | Unknown | Refused):
             log.debug("card.put_off", channel=self._channel.name, card=card.subject, reason=outcome.reason)
-        # One that is refused isn't tried at every look; what it is to show may well be taken the next time.
-        await self._ledger.database.write(save_card, self._channel.name, outcome.card or card, _now())
+        # One that is refused isn't tried again as it is; what it is to show next may well be taken.
+        kept = outcome.card or card
+        kept = replace(kept, changed=None) if failed else kept
+        await self._ledger.database.write(save_card, self._channel.name, kept, _now())
         return not failed
 
 

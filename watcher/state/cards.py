@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -27,13 +26,14 @@ def load_card(tx: Connection, settled: Settled, channel: str, subject: str) -> C
     row = tx.execute(select(schema.cards).where(where)).one_or_none()
     ref = CardRef(row.chat, row.ts) if row is not None and row.ts else None
     shown = row.shown if row is not None else ""
-    return Card(subject, tuple(_load_tasks(tx, settled, subject)), ref, shown)
+    tasks, changed = _load_tasks(tx, settled, subject)
+    return Card(subject, tasks, ref, shown, changed)
 
 
 def save_card(tx: Connection, channel: str, card: Card, now: datetime) -> None:
     """Remember where a card stands and what it shows."""
     ref = card.ref or CardRef("", "")
-    values = {"chat": ref.chat, "ts": ref.ts, "shown": card.shown, "edited": now}
+    values = {"chat": ref.chat, "ts": ref.ts, "shown": card.shown, "edited": now, "changed": card.changed}
     where = and_(_cards.channel == channel, _cards.subject == card.subject)
     if not tx.execute(update(schema.cards).where(where).values(**values)).rowcount:
         tx.execute(insert(schema.cards).values(channel=channel, subject=card.subject, **values))
@@ -46,7 +46,7 @@ def await_card(tx: Connection, delivery_id: str) -> None:
     if row.card is None:
         return
     where = and_(_cards.channel == row.channel, _cards.subject == row.card)
-    behind = {"shown": "", "edited": schema.EPOCH}
+    behind = {"shown": "", "edited": schema.EPOCH, "changed": None}
     if not tx.execute(update(schema.cards).where(where).values(**behind)).rowcount:
         tx.execute(insert(schema.cards).values(channel=row.channel, subject=row.card, chat="", ts="", **behind))
 
@@ -63,7 +63,7 @@ def card_behind(tx: Connection, settled: Settled, channel: str, now: datetime, r
     """
     key = literal(TASK) + _tasks.account + "/" + _tasks.id
     of_task = select(_cards.subject, _cards.edited).join(schema.tasks, key == _cards.subject)
-    of_task = of_task.where(_ripe(channel, now, rest), or_(_tasks.changed > _cards.edited, _cards.ts == ""))
+    of_task = of_task.where(_ripe(channel, now, rest), or_(_cards.changed.is_(None), _tasks.changed != _cards.changed))
     of_group = select(_cards.subject, _cards.edited).where(
         _ripe(channel, now, rest), _cards.subject.startswith(GROUP, autoescape=True)
     )
@@ -76,15 +76,19 @@ def _ripe(channel: str, now: datetime, rest: float) -> ColumnElement[bool]:
     return and_(_cards.channel == channel, _cards.edited < now - timedelta(seconds=rest))
 
 
-def _load_tasks(tx: Connection, settled: Settled, subject: str) -> Sequence[CardTask]:
+def _load_tasks(tx: Connection, settled: Settled, subject: str) -> tuple[tuple[CardTask, ...], datetime | None]:
+    """The tasks on a card, and when a single one was last seen to change."""
     if subject.startswith(GROUP):
         group = subject.removeprefix(GROUP)
         rows = tx.execute(select(schema.tasks).order_by(_tasks.no)).all()
         found = [(row.no, snapshot_from(row)) for row in rows]
-        return [_shown(tx, settled, *one) for one in found if settled.group(one[1].key, one[1].fields) == group]
+        members = (one for one in found if settled.group(one[1].key, one[1].fields) == group)
+        return tuple(_shown(tx, settled, *one) for one in members), None
     account, _, id_ = subject.removeprefix(TASK).partition("/")
     row = tx.execute(select(schema.tasks).where(_tasks.account == account, _tasks.id == id_)).one_or_none()
-    return [_shown(tx, settled, row.no, snapshot_from(row))] if row is not None else []
+    if row is None:
+        return (), None
+    return (_shown(tx, settled, row.no, snapshot_from(row)),), row.changed
 
 
 def _shown(tx: Connection, settled: Settled, number: int, snapshot: Snapshot) -> CardTask:

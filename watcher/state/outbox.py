@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, select, text, update
 
 from watcher.errors import UsageError
-from watcher.models import Card, Delivery, Digest
+from watcher.models import REDELIVERED, Card, Delivery, Digest
 from watcher.notifier.decide import LONGEST_RETRY_AFTER, Decision
 from watcher.state import schema
 from watcher.state.budget import load_alive
@@ -306,7 +306,7 @@ def redeliver(tx: Connection, ids: Sequence[str], now: datetime) -> list[str]:
         "born": _uptime(tx),
         "deaths": 0,
         "digest": ALONE,
-        "reason": "redelivered",
+        "reason": REDELIVERED,
     }
     tx.execute(update(schema.deliveries).where(_deliveries.id.in_(ids)).values(**values))
     return list(ids)

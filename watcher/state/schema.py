@@ -205,6 +205,9 @@ cards = Table(
     Column("ts", Text, nullable=False),
     Column("shown", Text, nullable=False),
     Column("edited", Instant, nullable=False),
+    # The task's `changed` as the card shows it. Times alone don't tell: a look that began before the edit may be
+    # written down after it.
+    Column("changed", Instant),
 )
 
 # What is to be quiet for a while: a task (of one account or of any), or whatever has a label.

@@ -107,7 +107,7 @@ class SlackChannel:
     # ── messages ──
 
     async def _deliver(self, try_: _Try, delivery: Delivery) -> str:
-        again = delivery.attempts > 1
+        again = delivery.may_have_arrived
         card = delivery.card if self.keeps_cards else None
         ref = card.ref if card else None
         if card and card.tasks:
@@ -126,7 +126,7 @@ class SlackChannel:
 
     async def _post_digest(self, try_: _Try, digest: Digest) -> str:
         message = await self._desk.work(self._reader.digest, digest)
-        again = any(member.attempts > 1 for member in digest.members)
+        again = any(member.may_have_arrived for member in digest.members)
         since = min(member.event.time for member in digest.members)
         return await self._post_once(message, digest.id, again, since)
 
@@ -139,7 +139,7 @@ class SlackChannel:
     async def _reply(self, try_: _Try, message: Message, delivery: Delivery, card: Card, ref: CardRef) -> str:
         """A reply in the card's thread, shown in the channel too. A card that was deleted meanwhile is posted anew."""
         once, since = {"id": delivery.id}, delivery.event.time
-        if delivery.attempts > 1 and await self._desk.find(MESSAGE, once, since=since, thread=ref):
+        if delivery.may_have_arrived and await self._desk.find(MESSAGE, once, since=since, thread=ref):
             return "an earlier try had arrived"
         post = partial(self._post_message, message, delivery.id)
         try:

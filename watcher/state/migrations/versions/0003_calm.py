@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("ts", sa.Text(), nullable=False),
         sa.Column("shown", sa.Text(), nullable=False),
         sa.Column("edited", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("channel", "subject"),
     )
     op.create_table(
