@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.support.builders import draft, opened, prepare, settled, url
 from watcher.models import (
@@ -29,13 +30,15 @@ from watcher.models import (
 )
 from watcher.notifier.decide import decide
 from watcher.notifier.deliver import Lane
-from watcher.state import outbox
-from watcher.state.cards import card_behind
+from watcher.state import outbox, schema
+from watcher.state.cards import card_behind, save_card
 from watcher.state.claim import Terms
 from watcher.state.database import Database
 from watcher.state.ledger import Ledger
 from watcher.state.reader import Reader
 from watcher.state.record import load_channel, record_drafts, record_observations
+from watcher.state.retention import forget
+from watcher.state.silences import add
 from watcher.state.store import open_reader
 from watcher.state.telling import append_events
 
@@ -374,6 +377,18 @@ def test_a_card_whose_event_went_out_in_a_digest_is_behind_even_before_it_was_po
     (digest,) = turn(database, terms=Terms(digest_after=2, cards=True)).digests
     turn(database, *ended(digest, Accepted()), terms=CARDS, room=0)
     assert behind(database) == "task main/a"
+
+
+def test_old_cards_and_silences_are_forgotten_and_the_others_kept(database: Database) -> None:
+    now = datetime.now(tz=UTC)
+    for days in (1, 401):
+        then = now - timedelta(days=days)
+        database.write_now(save_card, "team", Card(f"task main/t{days}", (), CardRef("C1", str(days))), then)
+        database.write_now(lambda tx, then=then: add(tx, now=then, ends=then, task="a") and None)
+    database.write_now(forget, now, history=86400.0, events=400 * 86400.0)
+    kept = database.write_now(lambda tx: [tx.execute(select(t)).all() for t in (schema.cards, schema.silences)])
+    assert [len(rows) for rows in kept] == [1, 1]
+    assert kept[0][0].subject == "task main/t1"
 
 
 # ── pauses, pace ──

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, literal, or_, select, update
 
 from watcher.models import Card, CardRef, CardTask, Snapshot
 from watcher.state import schema
@@ -49,11 +49,6 @@ def await_card(tx: Connection, delivery_id: str) -> None:
     behind = {"shown": "", "edited": schema.EPOCH, "changed": None}
     if not tx.execute(update(schema.cards).where(where).values(**behind)).rowcount:
         tx.execute(insert(schema.cards).values(channel=row.channel, subject=row.card, chat="", ts="", **behind))
-
-
-def forget_cards(tx: Connection, now: datetime, seconds: float) -> int:
-    """Forget where cards stand that nobody has edited for so long: they stay as they are."""
-    return tx.execute(delete(schema.cards).where(_cards.edited < now - timedelta(seconds=seconds))).rowcount
 
 
 def card_behind(tx: Connection, settled: Settled, channel: str, now: datetime, rest: float) -> Card | None:

@@ -19,4 +19,7 @@ def forget(tx: Connection, now: datetime, *, history: float, events: float) -> t
     newest = select(func.max(schema.events.c.id)).scalar_subquery()
     doomed = select(schema.events.c.id).where(old, schema.events.c.id.not_in(needed), schema.events.c.id != newest)
     tx.execute(delete(schema.deliveries).where(schema.deliveries.c.event_id.in_(doomed)))
+    # Cards that nobody edits any more stay as they are; silences that are over silence nothing.
+    tx.execute(delete(schema.cards).where(schema.cards.c.edited < now - timedelta(seconds=events)))
+    tx.execute(delete(schema.silences).where(schema.silences.c.ends < now - timedelta(seconds=events)))
     return rows, tx.execute(delete(schema.events).where(schema.events.c.id.in_(doomed))).rowcount
