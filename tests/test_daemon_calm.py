@@ -176,6 +176,14 @@ async def test_500_failures_at_once_are_all_told_within_slacks_limits(tmp_path: 
         assert len(slack.posted()) < 40
 
 
+async def test_a_pace_of_ones_own_holds_for_every_kind_of_channel(
+    sim: Simulator, receiver: Receiver, slack: Slack, tmp_path: Path
+) -> None:
+    channels = {"board": board(slack, mode="messages"), "hook": hook(receiver, pace="300ms")}
+    async with live(tmp_path, sim, [TASK], channels) as one:
+        assert {name: lane.pace.spacing for name, lane in one.core.lanes.items()} == {"board": 0.1, "hook": 0.3}
+
+
 # ── silences ──
 
 

@@ -19,6 +19,7 @@ from watcher.models import Fields, TaskKey
 from watcher.notifier.channels import Channel, keeps_cards
 from watcher.notifier.deliver import Lane
 from watcher.notifier.keeper import Keeper
+from watcher.notifier.pace import Pace
 from watcher.notifier.quiet import quiet_until
 from watcher.redact import Redactor
 from watcher.scheduler.clock import Clock
@@ -73,6 +74,8 @@ class Core:
             digest_after=delivery.digest_after,
             quiet_until=partial(quiet_until, own.quiet, own.timezone),
         )
+        if own.pace is not None:
+            lane.pace = Pace(own.pace)
         if keeps_cards(channel):
             self.keepers[channel.name] = Keeper(channel, lane, self.ledger)
         return lane
