@@ -1,8 +1,9 @@
 """A fake upstream that costs next to nothing, so that what is measured is the watcher.
 
-`python -m bench.upstream [changing] [tasks=N]` prints its address and answers until its input closes.
+`python -m bench.upstream [changing] [tasks=N] [tls=FOLDER]` prints its address and answers until its input closes.
 Without `tasks` it knows every task that it is asked for and lists none; with it each account, at ADDRESS or
 ADDRESS/a0, /a1, ... (any letters), lists so many, which train. `changing`: every task's step is another at each read.
+`tls`: it speaks https, with a certificate that it makes in that folder.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, NamedTuple
 
 CREATED = "2026-01-01T00:00:00+0900"
@@ -134,10 +137,13 @@ class Http(asyncio.Protocol):
 class Server:
     """The same inside this process, on a thread of its own."""
 
-    def __init__(self, handle: Callable[[str, str, bytes], tuple[int, bytes]]) -> None:
+    def __init__(
+        self, handle: Callable[[str, str, bytes], tuple[int, bytes]], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._loop = asyncio.new_event_loop()
-        server = self._loop.run_until_complete(self._loop.create_server(lambda: Http(handle), "127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        listening = self._loop.create_server(lambda: Http(handle), "127.0.0.1", 0, ssl=tls)
+        server = self._loop.run_until_complete(listening)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -157,9 +163,20 @@ def process(*options: str) -> Iterator[str]:
         running.communicate()
 
 
+def _certified(folder: Path) -> ssl.SSLContext:
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return context
+
+
 def main(options: Sequence[str]) -> None:
-    numbers = dict(option.split("=") for option in options if "=" in option)
-    server = Server(Steps(int(numbers.get("tasks", 0)), changing="changing" in options))
+    given = dict(option.split("=") for option in options if "=" in option)
+    tls = _certified(Path(given["tls"])) if "tls" in given else None
+    server = Server(Steps(int(given.get("tasks", 0)), changing="changing" in options), tls)
     print(server.url, flush=True)
     sys.stdin.read()
     server.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,6 @@ FULL: dict[str, Any] = {
     "statusInfo.estimatedTime": 600, "message": None, "end": None,
 }  # fmt: skip
 STEP, LOSS, ESTIMATED = "statusInfo.currStep", "statusInfo.trainLoss", "statusInfo.estimatedTime"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    prepare(tmp_path)
-    with opened(tmp_path) as store:
-        yield store.database
 
 
 def page(number: int, *steps: int, **more: Any) -> list[Observation]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, update
 
-from tests.support.builders import at, draft, event, opened, prepare, settled, url
+from tests.support.builders import at, draft, event, settled, url
 from watcher.errors import UsageError
 from watcher.models import Accepted, Delivery, Event, Outcome, Refused, Retry, TaskKey, Unknown
 from watcher.notifier.decide import decide
@@ -23,23 +23,9 @@ from watcher.state.ledger import Ledger
 from watcher.state.reader import Reader
 from watcher.state.record import record_drafts
 from watcher.state.retention import forget
-from watcher.state.store import open_beside, open_reader
+from watcher.state.store import open_beside
 
 WEEK = 7 * 86400.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    prepare(tmp_path)
-    with opened(tmp_path) as store:
-        yield store.database
-
-
-@pytest.fixture
-def reader(database: Database, tmp_path: Path) -> Iterator[Reader]:
-    reader = open_reader(url(tmp_path))
-    yield reader
-    reader.close()
 
 
 def soon() -> datetime:
@@ -89,7 +75,7 @@ def take_over(database: Database, *channels: str, uptime: float = 0.0, now: date
 
 
 def states(reader: Reader, channel: str | None = None) -> list[str]:
-    return [delivery.state for delivery in reader.deliveries(channel=channel)]
+    return [delivery.state for delivery in reader.deliveries(channels=[channel] if channel else [])]
 
 
 def tasks(deliveries: Sequence[Delivery]) -> list[str | None]:

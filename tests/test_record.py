@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy import event as sqlalchemy_event
 
-from tests.support.builders import KEY, at, draft, opened, prepare, seen, settled, url, written
+from tests.support.builders import KEY, at, draft, opened, seen, settled, written
 from watcher.errors import KeyRejected, UpstreamError
 from watcher.models import Event, Observation, Snapshot, TaskKey, Window
 from watcher.state import schema
@@ -28,21 +27,6 @@ from watcher.state.record import (
     record_unknown,
     save_seen,
 )
-from watcher.state.store import open_reader
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    prepare(tmp_path)
-    with opened(tmp_path) as store:
-        yield store.database
-
-
-@pytest.fixture
-def reader(database: Database, tmp_path: Path) -> Iterator[Reader]:
-    reader = open_reader(url(tmp_path))
-    yield reader
-    reader.close()
 
 
 def saw(database: Database, *looks: Observation, **more: Any) -> Recorded:

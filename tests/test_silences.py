@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event as listen
 
-from tests.support.builders import NOON, at, event, opened, prepare
+from tests.support.builders import NOON, at, event
 from watcher.errors import UsageError
 from watcher.events import EVENT_TYPES
 from watcher.models import Event
@@ -19,13 +17,6 @@ from watcher.state.database import Database
 from watcher.state.silences import FOLLOWS_FROM_REJECTED, Silence, inhibited, silenced_by
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    prepare(tmp_path)
-    with opened(tmp_path) as store:
-        yield store.database
 
 
 def add(database: Database, *, seconds: float = 3600, **what: Any) -> Silence:

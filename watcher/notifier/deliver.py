@@ -63,6 +63,7 @@ class Lane:
         self._round = 0
         self._paused_until = 0.0
         self._next_at: datetime | None = None
+        self._looked = False
         self._stopping = False
         self._recording = asyncio.Lock()
         self._released = False
@@ -97,7 +98,7 @@ class Lane:
         while True:
             await asyncio.sleep(self.pace.wait())
             claimed = await self._turn(until=began)
-            if not claimed and not self._tries and not self._finished:
+            if self._looked and not claimed and not self._tries and not self._finished:
                 return
             if self._tries:
                 await asyncio.wait(self._tries, return_when=asyncio.FIRST_COMPLETED)
@@ -126,6 +127,7 @@ class Lane:
 
     async def _turn(self, until: datetime | None = None) -> int:
         room = self._room(once=until is not None)
+        self._looked = room > 0
         if not room and not self._finished:
             return 0
         claimed = await self._record(room, until or datetime.now(tz=UTC))
@@ -223,7 +225,11 @@ class Lane:
             return pause
         if self.pace.wait() and not self._stopping:
             return self.pace.wait()
-        if self._next_at is None or not self._room():
+        if not self._room():
+            return None
+        if not self._looked:
+            return 0.0  # the pause was over while the last turn, which had no room for what is due, was written
+        if self._next_at is None:
             return None
         return max((self._next_at - datetime.now(tz=UTC)).total_seconds(), 0.005)
 
@@ -234,8 +240,8 @@ class Lane:
 
     def _say(self, delivery: Delivery, decision: Decision, seconds: float, digest: Digest | None) -> None:
         # A channel that is down is said once; its further failures are counted in the store and said at debug.
-        troubled = not decision.answered
-        say = log.info if not troubled else (log.warning if self.failures == 1 else log.debug)
+        once = self.failures == 1 and (digest is None or delivery is digest.members[0])
+        say = log.info if decision.answered else (log.warning if once else log.debug)
         say(
             f"delivery.{decision.state if decision.state != 'waiting' else 'retried'}",
             channel=self.channel.name,

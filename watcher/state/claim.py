@@ -45,6 +45,10 @@ ALONE = ""
 SHOWN_LATER = "its card showed a later change instead"
 
 WAITING = text("deliveries.state = 'waiting'")
+HELD = text("deliveries.state = 'held'")
+UNFINISHED = text("deliveries.state IN ('waiting', 'held', 'sending')")
+OTHER_UNFINISHED = text("other.state IN ('waiting', 'held', 'sending')")
+"""In the words of the index `deliveries_unfinished`: with others SQLite reads all deliveries there ever were."""
 _deliveries = schema.deliveries.c
 _EVENT_COLUMNS = [column.label(f"event_{column.name}") for column in schema.events.c]
 _DELIVERY_COLUMNS = [column for column in schema.deliveries.c if column.name != "event_id"]
@@ -84,6 +88,9 @@ def claim(tx: Connection, settled: Settled, channel: str, terms: Terms, room: in
         return Claimed()
     if terms.cards:
         _supersede(tx, channel, now)
+    if terms.digest_after is not None and (first := _unanswered(tx, channel)) is not None:
+        digest, next_at = first
+        return Claimed(digests=(_again(tx, channel, digest, now),)) if next_at <= now else Claimed()
     gathered = _gather(tx, channel, terms, now)
     if gathered is not None:
         return Claimed(digests=(gathered,))
@@ -121,7 +128,7 @@ def release(tx: Connection, settled: Settled, channels: Iterable[str], now: date
 
 _RELEASED = (
     update(schema.deliveries)
-    .where(_deliveries.channel.in_(bindparam("names", expanding=True)), text("deliveries.state = 'held'"))
+    .where(_deliveries.channel.in_(bindparam("names", expanding=True)), UNFINISHED, HELD)
     .values(state="waiting", next_at=bindparam("now"), born=bindparam("uptime") - _deliveries.born)
 )
 
@@ -163,7 +170,8 @@ def _blocked() -> ColumnElement[bool]:
         and_(
             other.c.channel == _deliveries.channel,
             other.c.queue == _deliveries.queue,
-            text("other.state IN ('waiting', 'sending')"),
+            OTHER_UNFINISHED,
+            text("other.state <> 'held'"),
             or_(other.c.event_id < _deliveries.event_id, text("other.state = 'sending'")),
         )
     )
@@ -178,7 +186,7 @@ _HEADS = (
 )
 _STARTED = (
     update(schema.deliveries)
-    .where(_deliveries.id.in_(bindparam("ids", expanding=True)))
+    .where(_deliveries.id == bindparam("of"))
     .values(state="sending", attempts=_deliveries.attempts + 1)
 )
 _ATTEMPT = insert(schema.attempts)
@@ -188,7 +196,7 @@ def _start_attempts(tx: Connection, deliveries: Sequence[Delivery], now: datetim
     if not deliveries:
         return []
     started = [replace(each, state="sending", attempts=each.attempts + 1) for each in deliveries]
-    tx.execute(_STARTED, {"ids": [each.id for each in started]})
+    tx.execute(_STARTED, [{"of": each.id} for each in started])
     tx.execute(_ATTEMPT, [{"delivery_id": each.id, "number": each.attempts, "started": now} for each in started])
     return started
 
@@ -200,6 +208,20 @@ def _with_card(tx: Connection, settled: Settled, delivery: Delivery, subject: st
 
 
 # ── together ──
+
+
+def _unanswered(tx: Connection, channel: str) -> tuple[str, datetime] | None:
+    """A digest that is to be tried again, and when. What came later waits for it: a backlog is read in order."""
+    row = tx.execute(_UNANSWERED, {"to": channel}).first()
+    return None if row is None else (row.digest, row.next_at)
+
+
+_UNANSWERED = (
+    select(_deliveries.digest, _deliveries.next_at)
+    .where(_deliveries.channel == bindparam("to"), WAITING, _deliveries.digest.like("dig%"))
+    .order_by(_deliveries.next_at)
+    .limit(1)
+)
 
 
 def _gather(tx: Connection, channel: str, terms: Terms, now: datetime) -> Digest | None:
@@ -236,6 +258,7 @@ def _blocked_from_outside(now: datetime) -> ColumnElement[bool]:
     return exists().where(
         other.c.channel == _deliveries.channel,
         other.c.queue == _deliveries.queue,
+        OTHER_UNFINISHED,
         or_(text("other.state = 'sending'"), first),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
 from watcher.errors import UsageError
 from watcher.models import REDELIVERED, Card, Delivery, Digest
@@ -15,7 +15,7 @@ from watcher.notifier.decide import LONGEST_RETRY_AFTER, Decision
 from watcher.state import schema
 from watcher.state.budget import load_alive
 from watcher.state.cards import await_card, save_card
-from watcher.state.claim import ALONE, WAITING, Terms, claim, release
+from watcher.state.claim import ALONE, HELD, WAITING, Terms, claim, release
 from watcher.state.health import ChannelHealth, after_try, tell_failing, tell_given_up
 from watcher.state.record import Recorded, Settled, append_events, load_channel, save_channel
 
@@ -25,7 +25,6 @@ CHANNEL_REMOVED = "the channel isn't in the configuration; it goes on when its n
 LONGEST_WAIT = timedelta(seconds=LONGEST_RETRY_AFTER)
 SUSPECT_WAITS = timedelta(seconds=10)
 SURVIVED = timedelta(seconds=5)
-HELD = text("deliveries.state = 'held'")
 POISON = "each of its last tries ended with the death of the process"
 
 _deliveries = schema.deliveries.c
@@ -244,12 +243,14 @@ def _recover_sending(tx: Connection, now: datetime) -> dict[str, int]:
     for row in tx.execute(select(schema.deliveries).where(_deliveries.state == "sending")).all():
         _close_attempt(tx, row.id, row.attempts, "unknown", "the process died before the answer was recorded", now)
         deaths = row.deaths if _survived(tx, row) else row.deaths + 1
-        parked = deaths >= 3
         # A suspect is tried when the process has lived for a while: that tells it from a victim of somebody who kills
         # the process again and again.
         again = now + SUSPECT_WAITS if deaths == 2 else now
+        if deaths == 2 and row.digest:
+            deaths = 1  # it was tried with others: each is tried alone, and in its own words, before it is suspected
+        parked = deaths >= 3
         values = {"state": "parked", "reason": POISON} if parked else {"state": "waiting", "next_at": again}
-        if deaths >= 2:
+        if again > now or parked:
             values["digest"] = ALONE
         tx.execute(update(schema.deliveries).where(_deliveries.id == row.id).values(deaths=deaths, **values))
         if parked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,13 +95,13 @@ class Reader:
         with self._look() as tx:
             return [event_from(row._mapping) for row in tx.execute(query)]
 
-    def deliveries(self, *, states: tuple[str, ...] = (), channel: str | None = None) -> list[Delivery]:
-        """Deliveries in the order of their events; of all states unless some are named."""
+    def deliveries(self, *, states: Collection[str] = (), channels: Collection[str] = ()) -> list[Delivery]:
+        """Deliveries in the order of their events; of all states and channels unless some are named."""
         query = joined_with_events().order_by(schema.deliveries.c.event_id, schema.deliveries.c.channel)
         if states:
             query = query.where(schema.deliveries.c.state.in_(states))
-        if channel is not None:
-            query = query.where(schema.deliveries.c.channel == channel)
+        if channels:
+            query = query.where(schema.deliveries.c.channel.in_(channels))
         with self._look() as tx:
             return [delivery_from(row._mapping) for row in tx.execute(query)]
 
