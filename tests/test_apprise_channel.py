@@ -8,6 +8,7 @@ import email.policy
 import json
 import logging
 import smtplib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,12 +23,13 @@ from aiosmtpd.controller import Controller
 from tests.support.channels import delivery, setting
 from tests.support.http import Receiver, Reply, free_port, receiving
 from tests.support.tls import needs_openssl, speak_tls
+from tests.support.upstream import until
 from watcher.errors import WatcherError
 from watcher.models import Accepted, Event, Outcome, Refused, Retry, Unknown
-from watcher.notifier.channels import build_channel
+from watcher.notifier.channels import apprise, build_channel
 from watcher.notifier.channels.chat import AppriseChannel
 from watcher.notifier.channels.outcomes import of_attempt
-from watcher.notifier.channels.recorder import Attempt
+from watcher.notifier.channels.recorder import Attempt, Connections
 from watcher.notifier.samples import sample_event
 from watcher.redact import Redactor
 
@@ -70,6 +72,35 @@ async def test_a_chat_gets_the_first_line_first() -> None:
     text = json.loads(seen.body)["text"]
     assert seen.path == f"/hooks/{TOKEN}"
     assert text.splitlines()[0] == "✖ support-bot v3 failed: Invalid dataset: required field empty. Completion"
+
+
+@pytest.mark.anyio
+async def test_messages_that_follow_one_another_share_a_connection() -> None:
+    with receiving() as receiver:
+        async with channel(mattermost(receiver)) as built:
+            for _ in range(3):
+                assert await built.send(delivery("task.failed")) == Accepted("HTTP 200")
+    assert (len(receiver.seen), receiver.connections) == (3, 1)
+
+
+@pytest.mark.anyio
+async def test_after_a_silence_no_old_connection_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connections, "IDLE", 0.0)
+    with receiving() as receiver:
+        async with channel(mattermost(receiver)) as built:
+            for _ in range(2):
+                assert await built.send(delivery("task.failed")) == Accepted("HTTP 200")
+    assert receiver.connections == 2
+
+
+@pytest.mark.anyio
+async def test_a_server_that_hangs_up_after_its_answer_gets_the_next_message_all_the_same() -> None:
+    with receiving(Reply(how="close")) as receiver:
+        async with channel(mattermost(receiver)) as built:
+            for number in (1, 2, 3):
+                assert await built.send(delivery("task.failed")) == Accepted("HTTP 200")
+                await until(lambda number=number: receiver.closed == number)
+    assert (len(receiver.seen), receiver.connections) == (3, 3)
 
 
 @pytest.mark.anyio
@@ -192,6 +223,21 @@ async def test_the_environments_proxies_are_for_others(monkeypatch: pytest.Monke
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     with receiving() as receiver:
         assert await sent(mattermost(receiver)) == Accepted("HTTP 200")
+
+
+@pytest.mark.anyio
+async def test_a_message_that_was_lost_behind_the_proxy_may_have_arrived() -> None:
+    with receiving(Reply(how="reset")) as proxy:
+        async with channel(f"mmost://chat.invalid/{TOKEN}", proxy=proxy.url) as built:
+            outcome = await built.send(delivery())
+    assert isinstance(outcome, Unknown)
+    assert len(proxy.seen) == 1
+
+
+@pytest.mark.anyio
+async def test_where_no_proxy_listens_nothing_was_sent() -> None:
+    async with channel(f"mmost://chat.invalid/{TOKEN}", proxy=f"http://127.0.0.1:{free_port()}") as built:
+        assert isinstance(await built.send(delivery()), Retry)
 
 
 @pytest.mark.anyio
@@ -430,6 +476,15 @@ def test_the_hooks_leave_other_users_of_smtplib_alone() -> None:
     with mail_server(mailbox) as url, smtplib.SMTP("127.0.0.1", int(url.split(":")[2].partition("?")[0])) as smtp:
         smtp.sendmail("a@x.com", ["b@x.com"], "Subject: hello\r\n\r\nbody")
     assert mailbox.mails[0]["Subject"] == "hello"
+
+
+@pytest.mark.anyio
+async def test_a_mail_server_that_never_greets_didnt_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apprise, "READ_TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        outcome = await sent(f"mailto://127.0.0.1:{port}?to=a@x.com&from=b@x.com&mode=insecure")
+    assert outcome == Retry("it didn't answer in time")
 
 
 @needs_openssl

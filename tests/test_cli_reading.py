@@ -190,6 +190,20 @@ def test_prove_shows_window_commit_rule_and_every_try(shell: Shell, store: Fille
     assert [each["result"] for each in told["team"]["tries"]] == ["accepted"]
 
 
+def test_the_deliveries_of_a_channel_are_those_of_all_its_recipients(shell: Shell) -> None:
+    shell.configure(
+        "tasks: [{id: czf9fbky, account: main}]\naccounts: {main: {api_key: nv-x}}\nchannels:\n"
+        "  mail: {url: 'mailto://u:p@smtp.example.com?to=jiwon@x.com,minsu@x.com', events: [task.discovered]}\n"
+    )
+    with filled_store() as store:
+        store.see("czf9fbky", "WAIT")
+        told = shell("deliveries", "--channel", "mail", "--json").items
+        assert sorted(item["channel"] for item in told) == ["mail.jiwon", "mail.minsu"]
+        assert [item["channel"] for item in shell("deliveries", "--channel", "mail.minsu", "--json").items] == [
+            "mail.minsu"
+        ]
+
+
 def test_deliveries_are_chosen_by_channel_and_state(shell: Shell, store: Filled) -> None:
     everything = shell("deliveries", "--json").items
     assert {item["channel"] for item in everything} == {"team", "hook"}

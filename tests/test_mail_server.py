@@ -98,6 +98,15 @@ async def test_each_of_two_recipients_gets_a_mail_of_their_own(server: MailServe
 
 
 @pytest.mark.anyio
+async def test_probing_names_what_helps_where_the_certificate_isnt_trusted(server: MailServer) -> None:
+    built = build_channel(setting(server.url("nobody@example.com")), redactor=Redactor())
+    with pytest.raises(WatcherError, match="its certificate isn't trusted") as raised:
+        await built.probe()
+    await built.aclose()
+    assert raised.value.hint == "renew the certificate, or name its authority with ca_file"
+
+
+@pytest.mark.anyio
 async def test_a_wrong_password_is_tried_again_and_found_by_probing(server: MailServer) -> None:
     channel = setting(server.url("nobody@example.com", password="wrong"))
     (outcome,) = await sent(channel, delivery(), ca_file=server.ca_file)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; `how`: "answer", "hang" (read all, say nothing), "reset" (read all, break), "stall" (half a body)."""
+    """An answer; `how`: "answer", "hang" (read all, say nothing), "reset" (read all, break), "stall" (half a body),
+    "close" (answer, then hang up without a word of it)."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -29,15 +31,25 @@ class Reply:
     how: str = "answer"
 
 
+class _Server(ThreadingHTTPServer):
+    receiver: Receiver
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.receiver.closed += 1
+
+
 class Receiver:
     """`replies` are used up one by one; the last one stays."""
 
     def __init__(self, *replies: Reply) -> None:
         self.seen: list[Seen] = []
+        self.connections = self.closed = 0
         self._replies = list(replies) or [Reply()]
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = _Server(("127.0.0.1", 0), self._handler())
+        self.server.receiver = self
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -57,6 +69,10 @@ class Receiver:
     def _handler(receiver) -> type[BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                receiver.connections += 1
+                super().setup()
 
             def _any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -80,6 +96,7 @@ class Receiver:
                 if self.command != "HEAD":
                     self.wfile.write(reply.body)
                     self.wfile.flush()
+                self.close_connection = self.close_connection or reply.how == "close"
                 if reply.how == "stall":
                     receiver.wait()
                     self.close_connection = True

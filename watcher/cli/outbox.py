@@ -33,8 +33,8 @@ def deliveries(arguments: Namespace) -> int:
     settings = load(arguments)
     states = tuple(arguments.state) + (FAILED if arguments.failed else ())
     with reading(settings) as reader:
-        _check_channel(arguments.channel, settings, reader)
-        found = reader.deliveries(states=states, channel=arguments.channel)
+        channels = _channels_meant(arguments.channel, settings, reader)
+        found = reader.deliveries(states=states, channels=channels)
     if arguments.json:
         from watcher.views import delivery_json
 
@@ -81,12 +81,17 @@ def _redeliver(settings: Settings, ids: list[str]) -> list[str]:
         database.close()
 
 
-def _check_channel(name: str | None, settings: Settings, reader: Reader) -> None:
-    if name is None or name in settings.channels:
-        return
+def _channels_meant(name: str | None, settings: Settings, reader: Reader) -> list[str]:
+    """All that were made of a channel with several recipients, also of one that has left the configuration."""
+    if name is None:
+        return []
+    from watcher.settings.recipients import meant
+
     known = {*settings.channels, *(channel for channel, _ in reader.counts())}
-    if name not in known:
+    found = meant(name, known)
+    if not found:
         raise UsageError(f"there is no channel {name}{suggestion(name, known)}", f"known: {', '.join(sorted(known))}")
+    return found
 
 
 def _row(delivery: Delivery, zone: str) -> Row:

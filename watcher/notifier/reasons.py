@@ -148,6 +148,10 @@ _HINTS = (
     sentence("write it into proxy: http://user:password@host"),
     sentence("write the address it leads to into the account's base_url"),
     sentence("write the id that the console shows"),
+    sentence("unarchive the channel, or put the URL of another one's webhook"),
+    sentence("turn the workflow on again in Teams"),
+    sentence("put the chat's id, and add the bot to the chat"),
+    sentence("put the chat's new id: the group has become a supergroup"),
 )
 
 _CHANNELS = (

@@ -20,7 +20,8 @@ from watcher.notifier.channels.base import Reader
 from watcher.notifier.channels.dialects import dialect, service, spacing, written
 from watcher.notifier.channels.outcomes import of_attempt
 from watcher.notifier.channels.recorder import Attempt, recording
-from watcher.notifier.channels.trust import advice, reach, trust, why
+from watcher.notifier.channels.services import OCTETS
+from watcher.notifier.channels.trust import advice, certified, reach, trust, why
 from watcher.notifier.mail import Letter, page
 from watcher.notifier.text import clean, cut
 
@@ -64,6 +65,7 @@ class AppriseChannel:
         self._plugin = apprise.load(self.name, self._url)
         self.spacing = spacing(service(type(self._plugin).__module__)) if settings.pace is None else settings.pace
         self._thread = self._new_thread()
+        self._connections = recorder.Connections()
 
     async def send(self, delivery: Delivery) -> Outcome:
         return await self._send(lambda: self._letter(delivery))
@@ -95,12 +97,14 @@ class AppriseChannel:
 
     async def aclose(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._connections.close()
 
     def _start_over(self) -> None:
         """A fresh thread and plug-in; a thread that hangs keeps the old plug-in, and ends when it comes back."""
         self._thread.shutdown(wait=False)
         self._plugin = apprise.load(self.name, self._url)
         self._thread = self._new_thread()
+        self._connections = recorder.Connections()
 
     def _new_thread(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"channel-{self.name}")
@@ -109,7 +113,7 @@ class AppriseChannel:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     def _attempt(self, **more: Any) -> Attempt:
-        return Attempt(self._trust, self._ca_file, self._proxy, **more)
+        return Attempt(self._trust, self._connections, self._ca_file, self._proxy, **more)
 
     def _letter(self, delivery: Delivery) -> Letter:
         event = delivery.event
@@ -123,7 +127,7 @@ class AppriseChannel:
 
     def _deliver(self, plugin: Any, write: Callable[[], Letter]) -> Outcome:
         letter = write()
-        attempt = self._attempt(letter=letter, call=letter.message.call)
+        attempt = self._attempt(letter=letter)
         with recording(attempt):
             try:
                 done = self._notify(plugin, letter, attempt)
@@ -143,13 +147,15 @@ class AppriseChannel:
         library, message = apprise.loaded(), letter.message
         if self.kind == "mail":
             return {"title": message.title, "body": page(letter), "body_format": library.html}
-        style = dialect(service(type(plugin).__module__), markdown_only=plugin.notify_format == library.markdown)
+        name = service(type(plugin).__module__)
+        style = dialect(name, markdown_only=plugin.notify_format == library.markdown)
         title, body = written(
             message,
             style,
             title_limit=plugin.title_maxlen,
             body_limit=plugin.body_maxlen,
             lines=plugin.body_max_line_count,
+            octets=OCTETS.get(name, 0),
         )
         return {"title": title, "body": body, "body_format": library.text if style.converted else None}
 
@@ -182,16 +188,16 @@ class AppriseChannel:
             except Exception as error:
                 attempt.error = attempt.error or error
                 outcome = of_attempt(attempt, False, self._say)
+                hint = "check the mail server, port, mode, user and password in its url"
                 raise WatcherError(
-                    f"channel {self.name}: {getattr(outcome, 'reason', '')}",
-                    "check the mail server, port, mode, user and password in its url",
+                    f"channel {self.name}: {getattr(outcome, 'reason', '')}", certified(attempt.error) or hint
                 ) from None
 
     def _look_at_broker(self, plugin: Any) -> None:
         attempt = self._attempt()
         with mqtt.connected(plugin, attempt) as welcomed:
             if not welcomed:
+                hint = "check the broker, port, user and password in its url; messages wait until it works"
                 raise WatcherError(
-                    f"channel {self.name}: {self._say(attempt.broker)}",
-                    "check the broker, port, user and password in its url; messages wait until it works",
+                    f"channel {self.name}: {self._say(attempt.broker)}", certified(attempt.error) or hint
                 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from watcher.models import Accepted, Delivery, Digest, Message, Outcome, Retry
 from watcher.notifier.channels.base import Reader
-from watcher.notifier.render import NOBODY
+from watcher.notifier.render import NOBODY, with_owners
 
 if TYPE_CHECKING:
     from watcher import settings as config
@@ -50,8 +50,7 @@ class ConsoleChannel:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _show(self, message: Message) -> Outcome:
-        title = f"{message.title}  @{message.owner}" if message.call else message.title
-        lines = [title, *(f"  {line}" for line in (message.table or message.body).splitlines())]
+        lines = [with_owners(message), *(f"  {line}" for line in (message.table or message.body).splitlines())]
         try:
             self._print("\n".join(lines) + "\n")
         except (OSError, ValueError) as error:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from watcher.models import Message
+from watcher.models import Call, Message
 from watcher.notifier.text import (
     ZERO_WIDTH_SPACE,
+    all_that_fit,
     as_written,
     break_mentions,
     cut,
@@ -104,6 +105,9 @@ _BY_SERVICE = {
     "whatsapp": MARKS,
 }
 
+OWNER_LIMIT = 80
+"""Characters of an owner's name."""
+
 _SPACING = {"slack": 1.0, "google_chat": 1.0, "telegram": 1.0, "discord": 1.0, "workflows": 1.0, "msteams": 1.0}
 
 
@@ -127,21 +131,39 @@ def quiet(text: str) -> str:
     return break_mentions(text.replace(ZERO_WIDTH_SPACE, ""))
 
 
-def called(message: Message, style: Dialect) -> str:
-    """How the service calls the owner by name; where it can't, the name alone; "" for nobody."""
+def called(call: Call, style: Dialect) -> str:
+    """How the service calls somebody by name; where it can't, the name alone."""
+    owner = cut(call.owner, OWNER_LIMIT)
     for pattern, form in style.calls:
-        if message.call and re.fullmatch(pattern, message.call):
-            return form.format(id=message.call, owner=escape_html(quiet(message.owner or message.call)))
-    return style.escape(quiet(f"@{message.owner}")) if message.owner else ""
+        if re.fullmatch(pattern, call.id):
+            return form.format(id=call.id, owner=escape_html(quiet(owner)))
+    return style.escape(quiet(f"@{owner}"))
 
 
-def written(message: Message, style: Dialect, *, title_limit: int, body_limit: int, lines: int = 0) -> tuple[str, str]:
-    """Title and body as the service gets them; a limit of 0 lines is none."""
-    call = called(message, style)
-    suffix = f" {call}" if call else ""
+def all_called(message: Message, style: Dialect, limit: int) -> str:
+    """What follows the first line: everybody who is called. Where that is longer than `limit`, `+7` for the last."""
+    calls = all_that_fit([called(call, style) for call in message.calls], limit - 1)
+    return "".join(f" {call}" for call in calls)
+
+
+def written(
+    message: Message, style: Dialect, *, title_limit: int, body_limit: int, lines: int = 0, octets: int = 0
+) -> tuple[str, str]:
+    """Title and body as the service gets them; a limit of 0 lines, or bytes (`octets`), is none."""
+    title, body = _written(message, style, title_limit, body_limit, lines)
+    while 0 < octets < (size := len(body.encode())):
+        # Each letter may have as many bytes as those before it; a little less each time, so that it ends.
+        body_limit = min(body_limit, len(body)) * octets // size - 1
+        title, body = _written(message, style, title_limit, body_limit, lines)
+    return title, body
+
+
+def _written(message: Message, style: Dialect, title_limit: int, body_limit: int, lines: int) -> tuple[str, str]:
     title, body = quiet(message.title), quiet(message.body)
     if style.titled and title_limit > 0 and message.body:
+        suffix = all_called(message, style, title_limit // 2)
         return cut(title, title_limit - len(suffix)) + suffix, _rest(message, body, style, body_limit, lines)
+    suffix = all_called(message, style, body_limit // 2)
     first = fit(title, max(body_limit - len(suffix), 1), style.escape) + suffix
     if not message.body and not message.table:
         return "", first

@@ -72,7 +72,8 @@ def _connect(client: Any, plugin: Any, attempt: Attempt) -> bool:
     try:
         client.connect(plugin.host, port=plugin.port, keepalive=plugin.mqtt_keepalive)
     except (OSError, ValueError) as error:
-        attempt.broker = why(cause(error) or error)
+        attempt.error = cause(error) or error
+        attempt.broker = why(attempt.error)
         return False
     client.loop_start()
     return answered.wait(PATIENCE) and not attempt.broker

@@ -21,6 +21,16 @@ REFUSALS = frozenset({400, 410, 413, 422})
 TOO_LATE = frozenset({"rcpt", "data", "content"})
 """SMTP commands whose 5xx is about this mail; an earlier one is about us, and can be mended."""
 
+MENDABLE = {
+    "channel_is_archived": "unarchive the channel, or put the URL of another one's webhook",
+    "WorkflowTriggerIsNotEnabled": "turn the workflow on again in Teams",
+    "chat not found": "put the chat's id, and add the bot to the chat",
+    "group chat was upgraded": "put the chat's new id: the group has become a supergroup",
+    "migrate_to_chat_id": "put the chat's new id: the group has become a supergroup",
+}
+"""Words of Slack's, Teams' and Telegram's that refuse the place and not the message, with what to do: then it is tried
+again, since somebody will."""
+
 LONGEST_WAIT = 3600.0
 """Seconds that a channel may ask us to stay away."""
 
@@ -77,6 +87,9 @@ def _of_http(attempt: Attempt, done: bool, say: Callable[[object], str]) -> Outc
     if 200 <= last < 300:
         return Retry(f"HTTP {last}, but the service says no: {say(attempt.body)}")
     outcome = of_status(last, retry_after=attempt.retry_after or _patience(attempt.body), said=say(attempt.body))
+    mending = next((advice for word, advice in MENDABLE.items() if word in attempt.body), "")
+    if isinstance(outcome, Refused) and mending:
+        return Retry(f"{outcome.reason}; {mending}")
     if isinstance(outcome, Refused) and len(attempt.statuses) > 1:
         # Which of several requests (a login, a look-up) was refused can't be told; only one's own message is final.
         return Retry(outcome.reason)
@@ -101,7 +114,7 @@ def _of_smtp(attempt: Attempt, say: Callable[[object], str]) -> Outcome:
 
 def _described(error: BaseException, say: Callable[[object], str]) -> str:
     if isinstance(error, smtplib.SMTPServerDisconnected):
-        return "the mail server hung up"
+        return why(TimeoutError()) if isinstance(cause(error), TimeoutError) else "the mail server hung up"
     if isinstance(error, smtplib.SMTPException):
         return say(error)
     # requests is one of the OSErrors itself: only what lies inside it says something.

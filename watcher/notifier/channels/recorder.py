@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,7 +32,29 @@ AFTERWARDS = frozenset({"rset", "quit", "noop"})
 
 
 class NotSent(requests.ConnectionError):
-    """Raised instead of sending, when only the server's place is wanted."""
+    """Raised instead of sending: only the server's place is wanted, or it has asked to be left alone."""
+
+
+class Connections:
+    """What a channel keeps open: apprise would connect anew, and over TLS greet anew, for each message of many."""
+
+    IDLE = 4.0
+    """Seconds without a message after which nothing is kept: servers hang up on who is silent for longer."""
+
+    def __init__(self) -> None:
+        self._adapter = HTTPAdapter(pool_connections=2, pool_maxsize=1)
+        self._used = 0.0
+
+    def adapter(self) -> HTTPAdapter:
+        """What sends the next request."""
+        now = time.monotonic()
+        if now - self._used > self.IDLE:
+            self.close()
+        self._used = now
+        return self._adapter
+
+    def close(self) -> None:
+        self._adapter.close()
 
 
 @dataclass
@@ -39,11 +62,10 @@ class Attempt:
     """One call of apprise. `statuses` has one HTTP status per request, `reply` the last SMTP answer that says no."""
 
     trust: ssl.SSLContext
+    connections: Connections | None = None
     ca_file: str | None = None
     proxy: str | None = None
     letter: Letter | None = None
-    call: str = ""
-    """The chat id of whoever this message may call by name."""
     dry: bool = False
 
     place: tuple[str, str, int] | None = None
@@ -114,8 +136,13 @@ def _http_send(attempt: Attempt, original: Callable[..., Any], adapter: Any, req
     attempt.place = place(request.url)
     if attempt.dry:
         raise NotSent("only looking")
+    if attempt.statuses[-1:] == [429]:
+        # Some plug-ins would try again after a pause that is ours to keep; `retry_after` stays as it is.
+        raise NotSent("asked to wait")
     attempt.sent, attempt.error, attempt.retry_after = False, None, None
     proxies = {"http": attempt.proxy, "https": attempt.proxy} if attempt.proxy else {}
+    if attempt.connections is not None and type(adapter) is HTTPAdapter:
+        adapter = attempt.connections.adapter()
     try:
         response = original(adapter, request, **kwargs | {"proxies": proxies})
     except Exception as error:
@@ -139,12 +166,15 @@ def place(url: str) -> tuple[str, str, int]:
 
 def _before_sending(error: BaseException) -> bool:
     """No connection came about. A time-out while connecting is one of these, a time-out while reading isn't."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    if isinstance(error, requests.exceptions.ProxyError):
+        # Also what breaks behind the proxy, once it has led us there, comes as its error.
+        return not isinstance(getattr(reason, "original_error", None), ConnectionError)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
         return True
     if isinstance(error, requests.exceptions.SSLError | requests.exceptions.InvalidURL):
         return True
-    inner = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", inner)
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from watcher.models import Call
 from watcher.notifier.channels import recorder
 from watcher.notifier.channels.dialects import service
 
 DISCORD_TEXT, DISCORD_EMBED = 2000, 4000
 """Characters that Discord takes in a message, and (a few more) in what is embedded in it."""
 
+DISCORD_CALLS = 100
+"""People whom Discord lets one message call, and roles."""
+
 TEAMS_TEXT = 4000
 """Characters that fit Teams' 28 KB for a card, each as an escape of six."""
+
+OCTETS = {"ntfy": 4096}
+"""Bytes that a service takes as a message, where it counts these; ntfy shows more as a file, or refuses it."""
 
 
 def adapt(plugin: Any) -> None:
@@ -52,7 +59,8 @@ def _discord(plugin: Any) -> None:
     def speak(payload: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         attempt = recorder.current()
         if attempt is not None and not plugin.ping:
-            payload = payload | {"allowed_mentions": {"parse": [], **_allowed(attempt.call)}}
+            calls = attempt.letter.message.calls if attempt.letter else ()
+            payload = payload | {"allowed_mentions": {"parse": [], **_allowed(calls)}}
         return send(payload | _embedded(payload.get("content") or ""), *args, **kwargs)
 
     plugin._send = speak
@@ -70,10 +78,14 @@ def _teams(plugin: Any) -> None:
     plugin.body_maxlen = TEAMS_TEXT
 
 
-def _allowed(call: str) -> dict[str, list[str]]:
-    if not re.fullmatch("&?[0-9]{1,20}", call):
-        return {}
-    return {"roles": [call[1:]]} if call.startswith("&") else {"users": [call]}
+def _allowed(calls: Sequence[Call]) -> dict[str, list[str]]:
+    """People and roles; no list for none."""
+    ids = [call.id for call in calls if re.fullmatch("&?[0-9]{1,20}", call.id)]
+    lists = {
+        "users": [id_ for id_ in ids if not id_.startswith("&")],
+        "roles": [id_[1:] for id_ in ids if id_.startswith("&")],
+    }
+    return {kind: listed[:DISCORD_CALLS] for kind, listed in lists.items() if listed}
 
 
 _CHANGES: dict[str, Callable[[Any], None]] = {"slack": _slack, "discord": _discord, "workflows": _teams}

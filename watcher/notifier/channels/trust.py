@@ -90,8 +90,12 @@ def why(error: BaseException) -> str:
     return f"it can't be reached: {getattr(error, 'strerror', None) or type(error).__name__}"
 
 
+def certified(error: BaseException | None) -> str:
+    """What to do where a certificate is the reason; "" where something else is."""
+    untrusted = error is not None and isinstance(cause(error), ssl.SSLCertVerificationError)
+    return "renew the certificate, or name its authority with ca_file" if untrusted else ""
+
+
 def advice(error: BaseException) -> str:
     """What to do about it."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "renew the certificate, or name its authority with ca_file"
-    return "check the address, the network and the proxy setting; messages wait until it works"
+    return certified(error) or "check the address, the network and the proxy setting; messages wait until it works"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
@@ -22,7 +23,7 @@ from watcher.views import cloud_event
 
 if TYPE_CHECKING:
     from watcher import settings as config
-    from watcher.models import ChannelKind
+    from watcher.models import ChannelKind, Event
     from watcher.redact import Redactor
 
 TOTAL_TIMEOUT = 30.0
@@ -57,18 +58,19 @@ class WebhookChannel:
         self._proxy = proxy
         self._timeout = timeout
         self._trust = trust(self.name, ca_file)
+        self._address = self._parse()
         self._client = self._open_client()
 
     async def send(self, delivery: Delivery) -> Outcome:
-        exchange = _Exchange()
+        content = _Content(delivery.event)
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._post(self._request(delivery, exchange), exchange)
+                return await self._post(self._request(delivery.id, content))
         except TimeoutError:
             reason = f"no answer within {self._timeout:g} s"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError) as error:
             reason = self._redactor(_described(error))
-        return Unknown(reason) if exchange.sent else Retry(reason)
+        return Unknown(reason) if content.sent else Retry(reason)
 
     async def send_digest(self, digest: Digest) -> Outcome:
         """Programs read whole events, each by itself; a refused digest is sent singly."""
@@ -81,6 +83,12 @@ class WebhookChannel:
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+    def _parse(self) -> httpx2.URL:
+        try:
+            return httpx2.URL(self._url)
+        except httpx2.InvalidURL:
+            raise WatcherError(f"channel {self.name}: its url isn't an address", "write https://HOST/PATH") from None
 
     def _open_client(self) -> httpx2.AsyncClient:
         try:
@@ -101,37 +109,33 @@ class WebhookChannel:
         secure = self._proxy.lower().startswith("https://")
         return httpx2.Proxy(self._proxy, ssl_context=self._trust if secure else None)
 
-    def _request(self, delivery: Delivery, exchange: _Exchange) -> httpx2.Request:
-        body = json.dumps(cloud_event(delivery.event), ensure_ascii=False, separators=(",", ":"))
-        # What UTF-8 can't hold was replaced when it entered; a leftover mustn't block the queue for ever.
-        body = body.encode("utf-8", "replace").decode("utf-8")
+    def _request(self, delivery_id: str, content: _Content) -> httpx2.Request:
         return self._client.build_request(
-            "POST",
-            self._url,
-            content=body.encode("utf-8"),
-            headers=self._headers(delivery.id, body),
-            extensions={"trace": exchange.trace},
+            "POST", self._address, content=content, headers=self._headers(delivery_id, content.body)
         )
 
-    def _headers(self, delivery_id: str, body: str) -> dict[str, str]:
+    def _headers(self, delivery_id: str, body: bytes) -> dict[str, str]:
         now = datetime.now(UTC)
         headers = {
             "Content-Type": "application/cloudevents+json",
+            "Content-Length": str(len(body)),
             "User-Agent": f"watcher/{__version__}",
             "webhook-id": delivery_id,
             "webhook-timestamp": str(int(now.timestamp())),
         }
         if self._signers:
-            headers["webhook-signature"] = " ".join(signer.sign(delivery_id, now, body) for signer in self._signers)
+            headers["webhook-signature"] = " ".join(
+                signer.sign(delivery_id, now, body.decode()) for signer in self._signers
+            )
         return headers
 
-    async def _post(self, request: httpx2.Request, exchange: _Exchange) -> Outcome:
+    async def _post(self, request: httpx2.Request) -> Outcome:
         response = await self._client.send(request, stream=True)
         try:
             body = await _beginning(response)
         finally:
             await response.aclose()
-        said = cut(clean(self._redactor(body.decode("utf-8", "replace"))), 200)
+        said = "" if response.is_success else cut(clean(self._redactor(body.decode("utf-8", "replace"))), 200)
         return of_status(response.status_code, retry_after=response.headers.get("retry-after"), said=said)
 
     def _place(self) -> tuple[str, int]:
@@ -144,15 +148,18 @@ class WebhookChannel:
         return parts.hostname or "", port
 
 
-class _Exchange:
-    """Whether a request has gone out whole; only then may it have arrived without our knowing."""
+class _Content:
+    """An event on its way. `sent`: it has gone out whole; only then may it have arrived without our knowing."""
 
-    def __init__(self) -> None:
+    def __init__(self, event: Event) -> None:
+        body = json.dumps(cloud_event(event), ensure_ascii=False, separators=(",", ":"))
+        # What UTF-8 can't hold was replaced when it entered; a leftover mustn't block the queue for ever.
+        self.body = body.encode("utf-8", "replace")
         self.sent = False
 
-    async def trace(self, name: str, _info: dict[str, Any]) -> None:
-        if name.endswith("send_request_body.complete"):
-            self.sent = True
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.body
+        self.sent = True  # who asks for more has written what it had
 
 
 def _signers(settings: config.Channel) -> list[Webhook]:
