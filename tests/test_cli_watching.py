@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
 
 from tests.support.cli import Shell, finished, shell, start
 from tests.support.http import Receiver, Reply, free_port, receiving
@@ -87,6 +89,35 @@ def test_init_asks_and_writes_a_configuration_that_runs(
         assert shell("check").code == 0
 
 
+class Postbox:
+    """Takes every mail."""
+
+    def __init__(self) -> None:
+        self.recipients: list[list[str]] = []
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802
+        self.recipients.append(list(envelope.rcpt_tos))
+        return "250 OK"
+
+
+def test_init_takes_a_mail_address_with_several_recipients_and_tries_each(
+    shell: Shell, upstream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postbox = Postbox()
+    controller = Controller(postbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        to = "to=jiwon@example.com,minsu@example.com&from=watcher@example.com&mode=insecure"
+        answer(monkeypatch, KEY, "1", f"mailto://127.0.0.1:{controller.port}?{to}", "y")
+        said = shell("init", "--base-url", upstream)
+    finally:
+        controller.stop()
+    assert (said.code, said.err) == (0, "")
+    assert [line for line in said.out.splitlines() if "team" in line] == ["✓ team.jiwon  ok", "✓ team.minsu  ok"]
+    assert sorted(postbox.recipients) == [["jiwon@example.com"], ["minsu@example.com"]]
+    assert "2 channels: team.jiwon (mail), team.minsu (mail)" in shell("check").out
+
+
 def test_init_overwrites_nothing_without_force(shell: Shell, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("watcher.yaml").write_text("precious")
     said = shell("init", "--base-url", upstream)
@@ -140,6 +171,7 @@ def test_init_with_a_key_that_is_refused_writes_nothing(
         ([KEY], ("--task", "czf9fbk"), "the account has no task czf9fbk. Did you mean czf9fbky?"),
         ([KEY, "1", "nonsense"], (), "must be a URL"),
         ([KEY, "1", "nosuchthing://x/y"], (), "channel team: "),
+        ([KEY, "1", "mailto://mail.example.com?to=a@example.com,b"], (), "a word after to= is no mail address"),
         ([KEY, "1"], ("--channel-url-file", "/dev/null"), "--channel-url-file: /dev/null is no regular file"),
         ([], ("--yes",), "no key: --yes asks nothing"),
         ([], ("--api-key-file", "nofile"), "--api-key-file: ./nofile can't be read"),
@@ -210,9 +242,9 @@ def test_check_reports_every_address_that_nobody_takes(shell: Shell, upstream: s
     configure(shell, upstream, "channels: {one: 'nosuchthing://canary/y', two: 'neither://canary/z'}\n")
     said = shell("check")
     assert (said.code, said.out) == (2, "")
-    assert [name for name in ("channels.one: ", "channels.two: ") if name in said.err] == [
-        "channels.one: ",
-        "channels.two: ",
+    assert [name for name in ("channels.one.url: ", "channels.two.url: ") if name in said.err] == [
+        "channels.one.url: ",
+        "channels.two.url: ",
     ]
     assert "canary" not in said.err
 
@@ -332,6 +364,22 @@ def test_a_hangup_makes_run_take_over_what_the_configuration_says_now(shell: She
         process.send_signal(signal.SIGTERM)
         assert finished(process).code == 0
     assert json.loads(other.seen[0].body)["data"]["near"] == ["czf9fbky"]
+
+
+@pytest.mark.parametrize("command", ["run", "once"])
+def test_a_broken_template_is_said_at_the_start_and_stops_nothing(shell: Shell, upstream: str, command: str) -> None:
+    with receiving() as hook:
+        team = "{url: 'console://', events: ['*'], template: '{{ name'}"
+        configure(shell, upstream, f"channels: {{team: {team}, hook: {{url: '{hook.url}', events: ['*']}}}}\n")
+        process = start(command, folder=shell.folder)
+        wait_for(hook.seen)
+        process.send_signal(signal.SIGTERM) if command == "run" else None
+        said = finished(process)
+    assert said.code == 0
+    lines = [json.loads(line) for line in said.err.splitlines() if "template.broken" in line]
+    assert [(line["key"], line["file"], line["line"]) for line in lines] == [
+        ("channels.team.template", "./watcher.yaml", 4)
+    ]  # fmt: skip
 
 
 def test_run_with_a_wrong_configuration_touches_nothing(shell: Shell) -> None:

@@ -345,7 +345,7 @@ def test_no_outcome_shows_a_secret(tmp_path: Path, file: Path) -> None:
     watch = watch_of(file)
     file.write_text(TASKS + f"http: {{token_file: {tmp_path}/token}}")
     (rejected,) = told(watch)
-    assert "http.token: has blanks" in problems(rejected)
+    assert "http.token_file: has blanks" in problems(rejected)
     (tmp_path / "token").write_text("canary")
     (settings,) = told(watch)
     assert "canary" not in repr(settings) + repr(settings._origin) + problems(rejected)

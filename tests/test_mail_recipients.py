@@ -101,6 +101,52 @@ def test_every_recipient_is_a_channel_and_routes_lead_to_all(tmp_path: Path) -> 
     assert found.routes[0].channels == ("mail.jiwon", "mail.minsu", "console")
 
 
+def routed(folder: Path, *channels: str, mail: object = f"{SERVER}?to=jiwon@x.com,minsu@x.com") -> tuple[str, ...]:
+    """The channels of the only route once the settings are loaded."""
+    routes = [{"events": ["task.failed"], "channels": list(channels)}]
+    return settings(folder, mail, routes=routes, channels={"mail": mail, "console": "console://"}).routes[0].channels
+
+
+def test_a_route_names_all_recipients_or_one_of_them(tmp_path: Path) -> None:
+    assert routed(tmp_path, "mail") == ("mail.jiwon", "mail.minsu")
+    assert routed(tmp_path, "mail.minsu") == ("mail.minsu",)
+    assert routed(tmp_path, "mail.minsu", "console", "mail") == ("mail.minsu", "console", "mail.jiwon")
+
+
+def test_what_no_channel_and_no_recipient_is_called_is_refused_with_the_nearest_of_both(tmp_path: Path) -> None:
+    def said(name: str, mail: str) -> str:
+        with pytest.raises(ConfigError) as raised:
+            routed(tmp_path, name, mail=mail)
+        (problem,) = raised.value.problems
+        assert problem.key == "routes[0].channels[0]"
+        return problem.text
+
+    both = f"{SERVER}?to=jiwon@x.com,minsu@x.com"
+    unknown = "no channel is called so. Did you mean"
+    assert said("mail.minsoo", both) == (f"{unknown} mail.minsu? Known channels: mail, mail.jiwon, mail.minsu, console")
+    assert said("mial", both).startswith(f"{unknown} mail?")
+    assert said("mail.jiwon", f"{SERVER}?to=jiwon@x.com") == f"{unknown} mail? Known channels: mail, console"
+    many = ",".join(f"user{number}@x.com" for number in range(40))
+    assert said("nobody", f"{SERVER}?to={many}").endswith("mail.user9, mail.user10 and 30 more")
+
+
+def test_a_recipient_of_an_address_that_is_wrong_is_no_second_problem(tmp_path: Path) -> None:
+    for mail in (f"{SERVER}?to=jiwon@x.com,minsu", {"url_file": "/nowhere"}, {"url": 5}):
+        with pytest.raises(ConfigError) as raised:
+            routed(tmp_path, "mail.jiwon", mail=mail)
+        (problem,) = raised.value.problems
+        assert problem.key.startswith("channels.mail.url")
+
+
+def test_where_the_address_is_a_secret_that_isnt_there_its_recipients_are_the_channel(tmp_path: Path) -> None:
+    file = tmp_path / "watcher.yaml"
+    text = (
+        "tasks: [czf9fbky]\nchannels: {mail: {url_file: /nowhere}}\nroutes: [{events: notable, channels: mail.jiwon}]"
+    )
+    file.write_text(text)
+    assert load_settings([str(file)], env={}, secrets=False).routes[0].channels == ("mail",)
+
+
 def test_one_recipient_leaves_the_channel_its_name(tmp_path: Path) -> None:
     assert list(settings(tmp_path, f"{SERVER}?to=jiwon@x.com").channels) == ["mail"]
 

@@ -75,7 +75,7 @@ def test_rules_and_groups_of_several_files_add_up_and_the_environment_replaces_t
         ("discover:\n- name: x\n  max_age: # 3d\n", "3:11: discover[0].max_age: ", "empty; # starts a comment"),
         (TASKS + "groups: [{name: x, match: }]", "groups[0].match: ", "missing; write which task names belong to it"),
         ("discover: [{name: ['']}]", "1:20: discover[0].name[0]: ", "empty"),
-        ("discover: [{name: {a: b}}]", "1:19: discover[0].name: ", "must be a list"),
+        ("discover: [{name: {a: b}}]", "1:19: discover[0].name: ", "must be one text, or a list"),
         ("discover: [{names: x}]", "1:13: discover[0].names: ", "unknown key. Did you mean name?"),
         ("discover: [{max_age: 0}]", "1:22: discover[0].max_age: ", "must be from 100ms to 3650d; write 30s, 5m, 6h"),
         ("discover: [{max_age: 7 days}]", "1:22: discover[0].max_age: ", "not a duration; write 30s"),

@@ -103,7 +103,22 @@ heartbeat: {{url_file: {put("ping", "https://hc.example/abc")}}}
 def test_only_one_newline_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("nv-1\n\n")
     found = only_problem(tmp_path, TASKS + f"accounts: {{main: {{api_key_file: {tmp_path}/key}}}}")
-    assert "accounts.main.api_key: has blanks, line ends" in found
+    assert "accounts.main.api_key_file: has blanks, line ends" in found
+
+
+def test_what_a_file_holds_wrongly_is_named_by_the_key_that_was_written(tmp_path: Path) -> None:
+    for name, text in {"url": "hello", "hook": f"{SIGNING}\nwhsec_short", "token": "xapp-1"}.items():
+        (tmp_path / name).write_text(text)
+    text = f"""channels:
+  c: {{url: "https://x.example/", secret_file: {tmp_path}/hook}}
+  d: {{url_file: {tmp_path}/url}}
+  e: {{slack_token_file: {tmp_path}/token, channel: "#ml"}}
+"""
+    assert [each.split(": ")[:2] for each in problems(tmp_path, TASKS + text)] == [
+        ["watcher.yaml:3:47", "channels.c.secret_file"],
+        ["watcher.yaml:4:17", "channels.d.url_file"],
+        ["watcher.yaml:5:25", "channels.e.slack_token_file"],
+    ]
 
 
 def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_quiet_hours_are_one_range_or_several(tmp_path: Path, written: str, expe
         ("00:00-24:00", "starts when it ends"),
         ("[a]", "not a range of hours"),
         ("[22:00-08:00, [x]]", "must be one text or number"),
-        ("{from: 22}", "must be a list"),
+        ("{from: 22}", "must be one text, or a list: "),
         ("[00:00-12:00, 12:00-24:00]", "leave no time for messages"),
         ("[06:00-20:00, 20:00-05:00, 04:00-07:00]", "leave no time for messages"),
     ],
@@ -207,19 +207,22 @@ def test_a_changed_template_file_is_a_change_of_the_configuration(tmp_path: Path
         ("template: {task.failed: {a: b}}", "template.task.failed", "not a mapping"),
         ("template: {task.failed: }", "template.task.failed", "empty"),
         ("template: {task.faild: x}", "template.(a key)", "Did you mean task.failed?"),
-        ("template: ' '", "template.*", 'empty; write a Jinja2 template, such as "{{ title }}"'),
+        ("template: ' '", "template", 'empty; write a Jinja2 template, such as "{{ title }}"'),
         ("template: {{ title }}", "", "key must be a word"),
-        ("template_file: /nope", "template_file.*", "/nope can't be read: No such file"),
-        ("template_file: '{{ title }}'", "template_file.*", "No such file"),
+        ("template_file: /nope", "template_file", "/nope can't be read: No such file"),
+        ("template_file: '{{ title }}'", "template_file", "No such file"),
+        ("template_file: {task.failed: /nope}", "template_file.task.failed", "/nope can't be read: No such file"),
+        ("template_file: {'*': /nope}", "template_file.*", "/nope can't be read: No such file"),
+        ("template: {'*': ' '}", "template.*", "empty; write a Jinja2 template"),
         ("template_file: {task.failed: /nope, task.faild: /}", "template_file.(a key)", "Did you mean task.failed?"),
         ("template_file: [/nope]", "template_file", "must be a path, or a mapping"),
-        ("template_file: /", "template_file.*", "is no regular file; name a file that holds the template"),
+        ("template_file: /", "template_file", "is no regular file; name a file that holds the template"),
         ("template: x, template_file: /nope", "template_file", "template is written too; keep one of the two"),
     ],
 )
 def test_a_wrong_template_is_named(tmp_path: Path, more: str, key: str, words: str) -> None:
     found = problems(tmp_path, with_url(more))
-    assert [each for each in found if f": channels.c.{key}" in each and words in each], found
+    assert [each for each in found if f": channels.c.{key}{': ' if key else ''}" in each and words in each], found
 
 
 def test_a_template_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -228,7 +231,10 @@ def test_a_template_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"\n")
     expected = {"large": "that is no template", "binary": "isn't UTF-8 text", "empty": "write the template into it"}
     for name, words in expected.items():
-        assert words in only_problem(tmp_path, with_url(f"template_file: {tmp_path}/{name}"))
+        for written, key in ((f"{tmp_path}/{name}", ""), (f"{{task.failed: {tmp_path}/{name}}}", ".task.failed")):
+            found = only_problem(tmp_path, with_url(f"template_file: {written}"))
+            assert f": channels.c.template_file{key}: " in found
+            assert words in found
 
 
 def test_a_signed_webhook_takes_no_template(tmp_path: Path) -> None:
@@ -281,6 +287,77 @@ def test_a_wrong_mention_is_named(tmp_path: Path, written: str, key: str, words:
 @pytest.mark.parametrize("word", ["all", "here", "everyone", "Channel"])
 def test_nobody_is_called_by_the_name_of_everybody(tmp_path: Path, word: str) -> None:
     assert "calls everybody" in only_problem(tmp_path, TASKS + f"mentions: {{jiwon: {word}}}")
+
+
+HIDDEN = "hunter2hunter2"
+
+# What somebody writes under `channels`, the key that is named, and what is said of it.
+BROKEN = [
+    ("{urll: 'https://x.example/hunter2hunter2'}", "urll", "unknown key. Did you mean url?"),
+    ("'htps://x.example/hunter2hunter2'", "url", "no address starts so; did you mean https://?"),
+    ("'HTPP://x.example/hunter2hunter2'", "url", "no address starts so; did you mean https://?"),
+    (
+        "{webhook: 'https://x.example/hunter2hunter2', url: 'json://x'}",
+        "webhook",
+        "Known here: url, secret, language, ",
+    ),
+    ("' https://x.example/hunter2hunter2'", "url", "has blanks around it; take them away"),
+    ("{url: 'json://hunter2hunter2', quiet: {from: 22}}", "quiet", "must be one text, or a list: "),
+    ("'x.example/hunter2hunter2'", "url", "must be a URL: https://..., or an Apprise URL"),
+    ("'mailto:hunter2hunter2@x.example'", "url", "lacks the // behind its first colon; write mailtos://USER:PASSWORD@"),
+    ("'console:'", "url", "lacks the // behind its first colon; write console://"),
+    ("'https://hooks.slack.com/services/T0/hunter2hunter2'", "url", "is only a part of Slack's webhook address"),
+    ("'https://hooks.slack.com/services/'", "url", "https://hooks.slack.com/services/T.../B.../..."),
+    ("'https://discord.com/api/webhooks/1234567'", "url", "is only a part of Discord's webhook address"),
+    ("{url: 'json://hunter2hunter2', quiet: 22-8}", "quiet", 'write hours and minutes, such as "22:00-08:00"'),
+    ("{url: 'json://hunter2hunter2', quiet: [1:00-2:00, 8]}", "quiet[1]", "not a range of hours"),
+    ("{url: 'json://hunter2hunter2', events: notble}", "events", "Did you mean notable?"),
+    ("{url: 'json://hunter2hunter2', language: kr}", "language", "must be one of en, ja, ko. Did you mean ko?"),
+    ("{url: 'json://hunter2hunter2', language: ja-JP}", "language", "Did you mean ja?"),
+    ("{url: 'json://hunter2hunter2', language: Korean}", "language", "Did you mean ko?"),
+    ("{url: 'json://hunter2hunter2', timezone: Seoul}", "timezone", "Did you mean Asia/Seoul?"),
+    ("{url: 'json://hunter2hunter2', timezone: GMT+9}", "timezone", "an offset isn't an IANA time zone; write a name"),
+    ("{url: 'json://hunter2hunter2', timezone: '+09:00'}", "timezone", "an offset isn't an IANA time zone"),
+    ("{url: 'json://hunter2hunter2', mode: card}", "mode", "a living card needs a Slack app: write slack_token_file"),
+    ("{slack_token: xoxb-hunter2hunter2}", "channel", 'write where the Slack app is to post: "#ml"'),
+    ("{token: xoxb-hunter2hunter2, channel: '#ml'}", "token", "unknown key. Did you mean slack_token?"),
+    ("{url: 'https://x.example/', secret: hunter2hunter2}", "secret", "make one with: echo whsec_"),
+    ("{url: 'https://x.example:99999/hunter2hunter2'}", "url", "its port must be a number from 1 to 65535"),
+    ("{url: 'https://x.example/hunter2hunter2', url_file: ./x}", "url_file", "url is written too; keep one of the two"),
+    ("'mailto://u:hunter2hunter2@x.example?to=a@x.example,b'", "url", "write ?to=NAME@EXAMPLE.COM"),
+]
+
+
+@pytest.mark.parametrize(("written", "key", "words"), BROKEN)
+def test_what_is_broken_names_its_key_and_what_to_do_and_shows_no_secret(
+    tmp_path: Path, written: str, key: str, words: str
+) -> None:
+    found = only_problem(tmp_path, TASKS + f"channels: {{c: {written}}}")
+    assert found.startswith("watcher.yaml:2:")
+    assert f": channels.c.{key}: " in found
+    assert words in found
+    assert HIDDEN not in found
+
+
+def test_channels_that_are_no_mapping_show_how_they_are_written(tmp_path: Path) -> None:
+    for written in ("[{url: 'https://x.example/hunter2hunter2'}]", "'https://x.example/hunter2hunter2'"):
+        found = only_problem(tmp_path, TASKS + f"channels: {written}")
+        assert found == 'watcher.yaml:2:11: channels: must be a mapping, such as channels: {team: "https://..."}'
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/T0ABCDEFG/B0ABCDEFG/abcdefghijklmnopqrstuvwx",
+        "https://hooks.slack.com/triggers/T0ABCDEFG/1/abc",
+        "https://discord.com/api/webhooks/123456789/abc_d-ef?thread=1",
+        "https://discord.com/api/webhooks/123456789/abcdef/slack",
+        "sms://x",
+        "json://x",
+    ],
+)
+def test_whole_addresses_and_other_services_are_left_alone(tmp_path: Path, url: str) -> None:
+    assert problems(tmp_path, TASKS + f"channels: {{c: '{url}'}}") == []
 
 
 @pytest.mark.parametrize("language", ["en", "ja", "ko"])
@@ -348,6 +425,6 @@ delivery: {digest_after: no}
 """
     )
     assert [each.split(": ")[1] for each in problems(tmp_path, text)] == [
-        "channels.c.quiet[0]", "channels.c.urgent", "channels.c.mode", "channels.c.pace", "channels.c.template.x",
+        "channels.c.quiet", "channels.c.urgent", "channels.c.mode", "channels.c.pace", "channels.c.template.x",
         "channels.c.language", "channels.d.slack_token", "channels.d.channel", "mentions.a", "delivery.digest_after",
     ]  # fmt: skip

@@ -184,7 +184,9 @@ def test_references_to_nothing_are_refused_with_a_suggestion(tmp_path: Path) -> 
     assert account == (
         "watcher.yaml:1:26: tasks[0].account: no account is called so. Did you mean main? Known accounts: main"
     )
-    assert channel.startswith("watcher.yaml:4:38: routes[0].channels[0]: no channel is called so. Did you mean team?")
+    assert channel == (
+        "watcher.yaml:4:38: routes[0].channels: no channel is called so. Did you mean team? Known channels: team"
+    )
 
 
 def test_routes_take_one_pattern_or_a_list(tmp_path: Path) -> None:

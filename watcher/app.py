@@ -25,6 +25,7 @@ from watcher.log import configure
 from watcher.models import Event
 from watcher.notifier.channels import Channel, build_channel
 from watcher.notifier.render import render
+from watcher.notifier.templatecheck import say_broken
 from watcher.preflight import (
     FirstRound,
     look_at_account,
@@ -56,6 +57,7 @@ async def run(settings: Settings, say: Say, redactor: Redactor | None = None, wa
     stopping = _stop_on_signals()
     redactor = redactor or Redactor(settings.secret_values())
     channels = await build_channels(settings, redactor)
+    await asyncio.to_thread(say_broken, settings)
     watchdog = Watchdog()
     with open_store(settings.store.get_secret_value(), beat=lambda: watchdog.beat("store")) as store:
         _say_store(store)
@@ -79,6 +81,7 @@ async def once(settings: Settings, say: Say, redactor: Redactor | None = None) -
     """Poll every watched task once, try what is due once. Returns 1 when a poll or a delivery failed."""
     redactor = redactor or Redactor(settings.secret_values())
     channels = await build_channels(settings, redactor)
+    await asyncio.to_thread(say_broken, settings)
     with open_store(settings.store.get_secret_value()) as store:
         _say_store(store)
         core = await build_core(settings, store.database, channels, redactor)
@@ -123,7 +126,7 @@ async def build_channels(settings: Settings, redactor: Redactor) -> dict[str, Ch
         except WatcherError as error:
             said = error.message.removeprefix(f"channel {name}: ")
             text = f"{said}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else said
-            problems.append(settings.problem(f"channels.{name}", text))
+            problems.append(settings.problem(f"channels.{name}{'.url' if channel.url else ''}", text))
     if problems:
         raise ConfigError(tuple(problems))
     return built

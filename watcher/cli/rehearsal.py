@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from watcher.errors import Problem
 from watcher.events import EVENT_TYPES
 
 if TYPE_CHECKING:
+    from watcher.errors import Problem
+    from watcher.notifier.templatecheck import Wrong
     from watcher.settings import Channel, Settings
 
 _LINE = re.compile(r"line (\d+): (.*)", re.DOTALL)
-_LITERAL = re.compile(r"\|[0-9+-]*\s*(#.*)?")
 
 
 def problems(settings: Settings) -> Iterator[Problem]:
     """What is wrong with each channel's templates, where it stands; the same in several events is said once."""
+    from watcher.notifier.templatecheck import placed
+
     for channel in settings.channels.values():
         for pattern, types in _rehearsed(channel).items():
             found: dict[str, list[str]] = {}
@@ -26,7 +28,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
                     found.setdefault(wrong, []).append(type_)
             for wrong, where in found.items():
                 about = "" if len(where) == len(types) else f" (with {_some(where)})"
-                yield _placed(settings, channel.name, pattern, wrong, about)
+                yield placed(settings, channel.name, pattern, _split(wrong), about)
 
 
 def trouble(channel: Channel, type_: str) -> str:
@@ -65,31 +67,7 @@ def _some(types: list[str]) -> str:
     return ", ".join(types[:3]) + (f" and {len(types) - 3} more" if len(types) > 3 else "")
 
 
-def _placed(settings: Settings, channel: str, pattern: str, wrong: str, about: str) -> Problem:
-    name, place = _written(settings, channel, pattern)
-    key = f"channels.{name}.template" + ("" if pattern == "*" else f".{pattern}")
-    found, file = _LINE.fullmatch(wrong), settings.template_file(name, pattern)
-    if file is not None:
-        return Problem(file, int(found[1]) if found else 1, 1, key, (found[2] if found else wrong) + about)
-    if found and _is_literal(place):
-        return Problem(place.source, place.line + int(found[1]), place.column, key, found[2] + about)
-    return Problem(place.source, place.line, place.column, key, wrong + about)
-
-
-def _written(settings: Settings, channel: str, pattern: str) -> tuple[str, Problem]:
-    """The channel's name in the file (`mail` for its recipient `mail.jiwon`), and where its template stands."""
-    parts = channel.split(".")
-    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-    places = {name: settings.problem(f"channels.{name}.template.{pattern}", "") for name in names}
-    # A name that isn't written is placed at what it would be part of, which stands before.
-    return max(places.items(), key=lambda each: (each[1].line, each[1].column))
-
-
-def _is_literal(place: Problem) -> bool:
-    """Whether the text stands as it is in the lines below (`template: |`), so that its lines are the file's."""
-    try:
-        with open(place.source, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        return bool(_LITERAL.fullmatch(lines[place.line - 1][place.column - 1 :]))
-    except (OSError, ValueError, IndexError):
-        return False
+def _split(said: str) -> Wrong:
+    """`line 2: ...` as its parts."""
+    found = _LINE.fullmatch(said)
+    return (int(found[1]), found[2]) if found else (0, said)

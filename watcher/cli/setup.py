@@ -57,6 +57,7 @@ def init(arguments: Namespace) -> int:
 
     from watcher.cli.notify import send_samples
     from watcher.settings import load_settings
+    from watcher.settings.recipients import meant
 
     plan = _Plan(arguments)
     plan.refuse_existing()
@@ -68,7 +69,9 @@ def init(arguments: Namespace) -> int:
     arguments.redactor.add(*settings.secret_values())
     code = 0
     if channel and (arguments.yes or ask.yes("Send a test message now?")):
-        code = asyncio.run(send_samples(settings, [CHANNEL], "task.started", arguments.redactor))
+        code = asyncio.run(
+            send_samples(settings, meant(CHANNEL, settings.channels), "task.started", arguments.redactor)
+        )
     named = "" if plan.output == Path("watcher.yaml") else f" --config {plan.output}"
     if code:
         say(f"The configuration is written. Correct the channel, then: watcher test-notify{named}")
@@ -195,14 +198,17 @@ class _Plan:
 
         from watcher.notifier.channels import build_channel
         from watcher.settings import Channel
+        from watcher.settings.recipients import NoAddressError, single
 
         self._redactor.add(url)
         try:
-            built = build_channel(Channel(name=CHANNEL, url=SecretStr(url)), redactor=self._redactor)
+            for each in single(Channel(name=CHANNEL, url=SecretStr(url))).values():
+                asyncio.run(build_channel(each, redactor=self._redactor).aclose())
+        except NoAddressError as error:
+            raise UsageError(str(error)) from None
         except ValidationError as error:
             found = error.errors(include_input=False, include_url=False)[0]
             raise UsageError(str(found.get("ctx", {}).get("error", found["msg"]))) from None
-        asyncio.run(built.aclose())
         return url
 
 

@@ -31,6 +31,7 @@ from watcher.errors import ConfigError, StoreError, StoreStalled, WatcherError
 from watcher.models import Draft, Window
 from watcher.notifier.channels import Channel
 from watcher.notifier.deliver import Lane
+from watcher.notifier.templatecheck import say_broken
 from watcher.scheduler.standing import Trial
 from watcher.scheduler.sweep import Sweeper
 from watcher.settings import Account, Settings, read_key
@@ -135,6 +136,7 @@ class Reloader:
             async with self._applying:
                 await self._apply(outcome)
             self._told = []
+            await self._read(partial(say_broken, outcome))
         except StoreError:
             raise
         except ConfigError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,14 @@ _NO_CARD = f"a living card needs a Slack app: {_APP}; other channels take messag
 _UNSIGNED = "signs http(s) webhooks only; this URL isn't one. Leave it out"
 _WHOLE = "a signed webhook carries whole events, without words; leave the template out"
 _WEBHOOK = "is an incoming webhook's, which needs no slack_token; keep one of the two"
+_CUT_OFF = "is only a part of {service}'s webhook address; copy it again, whole: {form}"
+_WHOLE_ADDRESSES = {
+    "hooks.slack.com": ("Slack", "/services/", r"(/[\w-]+){3}/?", "https://hooks.slack.com/services/T.../B.../..."),
+    "discord.com": ("Discord", "/api/webhooks/", r"(/[\w-]+){2}.*", "https://discord.com/api/webhooks/ID/TOKEN"),
+}
+"""By host: whose it is, how paths for messages begin, what must follow, and an example. A part of such an address would
+be taken for anybody's webhook."""
+
 _NO_BASE = "with slack_token it is where Slack's Web API is; leave it out for https://slack.com/api/"
 
 
@@ -44,12 +53,28 @@ def _address(name: str, channel: dict[str, Any], path: Path, notes: Notes) -> No
         else:
             notes.report((*path, "url"), f"missing; write {name}: URL, or url_file: /path")
         return
+    if url:
+        _whole(url, path, notes)
     if url and channel.get("secret") and not str(url).lower().startswith(("http://", "https://")):
         notes.report((*path, "secret"), _UNSIGNED)
     if channel.get("channel"):
         notes.report((*path, "channel"), _OWN_CHANNEL)
     if channel.get("mode") == "card":
         notes.report((*path, "mode"), _NO_CARD)
+
+
+def _whole(url: str, path: Path, notes: Notes) -> None:
+    try:
+        parts = urlsplit(url)
+        known = _WHOLE_ADDRESSES.get(parts.hostname or "")
+    except ValueError:
+        return  # the check of the value says so
+    if known is None:
+        return
+    service, begin, rest, form = known
+    inside = f"{parts.path}/".startswith(begin) and parts.scheme.lower() in ("http", "https")
+    if inside and not re.fullmatch(rest, parts.path[len(begin) - 1 :]):
+        notes.report((*path, "url"), _CUT_OFF.format(service=service, form=form))
 
 
 def _slack(channel: dict[str, Any], path: Path, notes: Notes) -> None:

@@ -6,13 +6,16 @@ import os
 from collections.abc import Mapping as Environment
 from typing import Any
 
-from watcher.settings import secretfile
+from watcher.settings import recipients, secretfile
 from watcher.settings.notes import Notes
 from watcher.settings.tree import Path, Place, dotted
-from watcher.settings.values import did_you_mean
+from watcher.settings.values import channel_url, did_you_mean
 
 KEY = "CLOVA_API_KEY"
 DEFAULT = "default"
+FEW = 12
+"""How many names an error lists."""
+
 MISSING = {
     "api_key": "missing; write api_key: ${CLOVA_API_KEY}, or api_key_file: /path",
     "id": "missing; write the task's id as CLOVA Studio shows it",
@@ -69,11 +72,36 @@ def references(data: dict[str, Any], notes: Notes) -> None:
     for index, rule in enumerate(data.get("discover") or []):
         _rule(rule, notes.as_written(("discover", index)), accounts, notes)
     _groups(data.get("groups") or [], notes)
+    known, unread = _nameable(data), _unread(data, notes)
     for index, route in enumerate(data.get("routes") or []):
         _nothing_in_route(route, notes.as_written(("routes", index)), notes)
         for position, channel in enumerate(route.get("channels") or []):
             path = notes.as_written(("routes", index, "channels", position))
-            _known(channel, path, "channel", data.get("channels") or {}, notes)
+            if not channel.startswith(unread):
+                _known(channel, path, "channel", known, notes)
+
+
+def _nameable(data: dict[str, Any]) -> dict[str, Any]:
+    """The channels that a route can name: those that are written, and the one of each recipient of a mail address."""
+    known: dict[str, Any] = {}
+    for name, channel in (data.get("channels") or {}).items():
+        known |= dict.fromkeys([name, *recipients.names_made(name, channel.get("url"))], channel)
+    return known
+
+
+def _unread(data: dict[str, Any], notes: Notes) -> tuple[str, ...]:
+    """How the names of recipients begin where the address is a secret that isn't here, or is wrong and told already."""
+    channels = data.get("channels") or {}
+    written = {str(path[1]) for path in notes.places if path[0] == "channels" and len(path) > 1}
+    return tuple(f"{name}." for name in written if not _is_read(name, channels.get(name) or {}))
+
+
+def _is_read(name: str, channel: dict[str, Any]) -> bool:
+    try:
+        url = channel_url(channel.get("url") or "")
+    except ValueError:
+        url = ""
+    return channel.get("slack_token") is not None or bool(recipients.names_made(name, url))
 
 
 def _rule(rule: dict[str, Any], path: Path, accounts: dict[str, Any], notes: Notes) -> None:
@@ -122,8 +150,10 @@ def _known(name: str, path: Path, what: str, known: dict[str, Any], notes: Notes
         return
     if _lost({section: known}, notes, section):
         return
-    names = ", ".join(known) or "none"
-    notes.report(path, f"no {what} is called so.{did_you_mean(name, known)} Known {section}: {names}")
+    names = ", ".join(list(known)[:FEW]) or "none"
+    more = f" and {len(known) - FEW} more" if len(known) > FEW else ""
+    mean = did_you_mean(name, known) or did_you_mean(name.rpartition(".")[0], known)
+    notes.report(path, f"no {what} is called so.{mean} Known {section}: {names}{more}")
 
 
 def _listed_once(tasks: list[dict[str, Any]], notes: Notes) -> None:

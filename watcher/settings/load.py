@@ -89,7 +89,7 @@ class _Load:
     def _completed(self, settings: Settings) -> Settings:
         """The settings with what follows from what is written."""
         notes = self._notes
-        origin = Origin(notes.places, notes.inputs.found, notes.secret_files, notes.template_files)
+        origin = Origin(notes.places, notes.inputs.found, notes.secret_files, notes.template_files, notes.named)
         try:
             return recipients.expand(_inherited(settings).coming_from(origin))
         except ConfigError as error:

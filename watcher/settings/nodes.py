@@ -31,8 +31,11 @@ def comment_hint(node: Scalar, *, secret: bool) -> str:
     return f"; # starts a comment. {example}"
 
 
-def for_all_events(node: Node) -> Node:
-    """One text in the place of a mapping from patterns of events is meant for all of them."""
-    if isinstance(node, Scalar) and not node.null:
-        return Mapping(node.place, {"*": Entry(node.place, node)})
-    return node
+def is_for_all_events(node: Node) -> bool:
+    """Whether one text stands in the place of a mapping from patterns of events."""
+    return isinstance(node, Scalar) and not node.null
+
+
+def for_all_events(node: Node) -> Mapping:
+    """The mapping that one text means."""
+    return Mapping(node.place, {"*": Entry(node.place, node)})

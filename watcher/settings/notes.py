@@ -17,7 +17,8 @@ class Notes:
 
     `places` has where every value stands, `bad` what was reported (so that nothing is reported twice), `kept` the
     written positions of the items of a list that lost some, `secret_files` the file behind each secret that has one,
-    `template_files` the same for templates.
+    `template_files` the same for templates, `named` the key that somebody wrote where a value's path is another one:
+    `url_file` for `url`, `quiet` for the only range in it.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -28,11 +29,12 @@ class Notes:
         self.kept: dict[Path, list[int]] = {}
         self.secret_files: dict[str, str] = {}
         self.template_files: dict[str, str] = {}
+        self.named: dict[Path, Path] = {}
 
     def report(self, path: Path, text: str, place: Place | None = None) -> Any:
         """Takes down a problem, where the value stands or else what it would be part of; gives BAD."""
         self.bad.add(path)
-        self.problems.append((place or self.place(path)).problem(dotted(path), text))
+        self.problems.append((place or self.place(path)).problem(dotted(self.named.get(path, path)), text))
         return BAD
 
     def place(self, path: Path) -> Place:

@@ -1,7 +1,7 @@
 """One channel per mail recipient: whoever gets a mail has a delivery of their own, which is retried for them alone.
 
 `mailto://...?to=jiwon@example.com,minsu@example.com` in the channel `mail` becomes the channels `mail.jiwon` and
-`mail.minsu`. Routes that name `mail` lead to both.
+`mail.minsu`. Routes that name `mail` lead to both, those that name `mail.jiwon` to him alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class NoAddressError(Exception):
     """A word where a recipient belongs isn't a mail address. `where`: the argument, or "" for the path."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(where)
+        place = f"a word after {where}=" if where else "a word after the host's /"
+        super().__init__(f"{place} is no mail address; write ?to=NAME@EXAMPLE.COM, several with commas between them")
         self.where = where
 
 
@@ -54,8 +55,6 @@ def expand(settings: Settings) -> Settings:
         channels.update(parts)
     if problems:
         raise ConfigError(tuple(problems))
-    if all(names == [name] for name, names in made.items()):
-        return settings
     routes = tuple(_led_on(route, made) for route in settings.routes)
     return settings.model_copy(update={"channels": channels, "routes": routes})
 
@@ -64,6 +63,29 @@ def meant(name: str, channels: Iterable[str]) -> list[str]:
     """The channels that somebody means who says `name`: the one, or all that were made of it; [] if there is none."""
     known = list(channels)
     return [name] if name in known else [each for each in known if each.startswith(f"{name}.")]
+
+
+def single(channel: Channel) -> dict[str, Channel]:
+    """The channel as it is, or one for each of its recipients, by name. Raises NoAddressError."""
+    found = recipients(channel.url.get_secret_value() if channel.url else "")
+    if len(found) < 2:
+        return {channel.name: channel}
+    names = channel_names(channel.name, [each.address for each in found])
+    return {
+        new: channel.model_copy(update={"name": new, "url": SecretStr(each.url)})
+        for new, each in zip(names, found, strict=True)
+    }
+
+
+def names_made(name: str, url: object) -> list[str]:
+    """What the channels are called that an address makes of the channel `name`; [] where that can't be told."""
+    try:
+        found = recipients(url) if isinstance(url, str) and url else None
+    except NoAddressError:
+        return []
+    if found is None:
+        return []
+    return channel_names(name, [each.address for each in found]) if len(found) > 1 else [name]
 
 
 def recipients(url: str) -> tuple[Recipient, ...]:
@@ -93,26 +115,18 @@ def recipients(url: str) -> tuple[Recipient, ...]:
 def _parts(settings: Settings, name: str, channel: Channel, problems: list[Problem]) -> dict[str, Channel]:
     """A channel as it is, or one for each of its recipients."""
     try:
-        found = recipients(channel.url.get_secret_value() if channel.url else "")
+        made = single(channel)
     except NoAddressError as error:
-        where = f"a word after {error.where}=" if error.where else "a word after the host's /"
-        text = f"{where} is no mail address; write ?to=NAME@EXAMPLE.COM, several with commas between them"
-        problems.append(settings.problem(f"channels.{name}.url", text))
+        problems.append(settings.problem(f"channels.{name}.url", str(error)))
         return {name: channel}
-    if len(found) < 2:
-        return {name: channel}
-    names = channel_names(name, [each.address for each in found])
-    for each in names:
+    for each in made.keys() - {name}:
         if each in settings.channels:
             text = f"one of its recipients would be the channel {each}, and there is one already; rename one of the two"
             problems.append(settings.problem(f"channels.{name}.url", text))
         if len(each) > LONGEST_NAME:
             text = f"with several recipients its name may have {LONGEST_NAME - 12} characters; choose a shorter one"
             problems.append(settings.problem(f"channels.{name}", text))
-    return {
-        new: channel.model_copy(update={"name": new, "url": SecretStr(each.url)})
-        for new, each in zip(names, found, strict=True)
-    }
+    return made
 
 
 def channel_names(name: str, addresses: Sequence[str]) -> list[str]:
@@ -142,8 +156,14 @@ def _short(slug: str, address: str, room: int) -> str:
 
 
 def _led_on(route: Route, made: dict[str, list[str]]) -> Route:
-    channels = tuple(dict.fromkeys(new for name in route.channels for new in made.get(name, [name])))
+    channels = tuple(dict.fromkeys(new for name in route.channels for new in made.get(name) or [_known(name, made)]))
     return route if channels == route.channels else route.model_copy(update={"channels": channels})
+
+
+def _known(name: str, made: dict[str, list[str]]) -> str:
+    """A recipient's channel; the one that it would be made of where a command without secrets can't know."""
+    whole = next((each for each, names in made.items() if names == [each] and name.startswith(f"{each}.")), name)
+    return name if any(name in names for names in made.values()) else whole
 
 
 def _arguments(query: str) -> Iterator[tuple[str, str]]:

@@ -124,7 +124,7 @@ class Settings(BaseSettings):
 
     def problem(self, key: str, text: str) -> Problem:
         """A problem with a value that was accepted, found later: it stands where the value is written."""
-        return self._origin.place(key).problem(key, text)
+        return self._origin.place(key).problem(self._origin.written(key), text)
 
     def coming_from(self, origin: Origin) -> Settings:
         """The same settings, which know where they come from."""

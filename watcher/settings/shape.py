@@ -18,14 +18,14 @@ from watcher.settings import values as v
 from watcher.settings.document import parse_variable
 from watcher.settings.interpolate import UnsetError, expand
 from watcher.settings.kinds import EXAMPLES, INJECTED, Kind, by_event, has_twin, kind_of, later, written_fields
-from watcher.settings.nodes import comment_hint, encodable, for_all_events, is_id, is_nothing
+from watcher.settings.nodes import comment_hint, encodable, for_all_events, is_for_all_events, is_id, is_nothing
 from watcher.settings.notes import BAD, Notes
 from watcher.settings.schema import Settings
 from watcher.settings.sections import Channel, Discover, Route, Task
 from watcher.settings.tree import Entry, Mapping, Node, Path, Scalar, Sequence, UnreadableError, dotted, key_shown
 
-FEW = 8
-"""How many keys an error lists."""
+FEW = 12
+"""How many keys an error lists, `_file` twins left out where there are more."""
 
 _SHORT: dict[type[BaseModel], str] = {Channel: "url", Task: "id"}
 """What a bare text in place of a mapping means."""
@@ -99,7 +99,7 @@ class Shaper:
             leave = "; leave it out" + (" for any" if path[-1] != "urgent" else "")
             return self._report(path, f"empty{comment_hint(node, secret=False) or leave}")
         if by_event(field):
-            node = for_all_events(node)
+            node = self._by_event(node, path, path)
         return self._value(node, SecretStr if _is_needed(model, node, path) else field.annotation, path)
 
     def _unknown(self, key: str, node: Mapping, model: type[BaseModel], path: Path) -> None:
@@ -107,8 +107,7 @@ class Shaper:
         known = [*fields, *(f"{name}_file" for name, field in fields.items() if has_twin(field))]
         mean = v.did_you_mean(key, known)
         shown = key if mean and key.isidentifier() else key_shown(key)
-        built = [name for name in known if name not in fields or not later(fields[name])]
-        can = f" Known here: {', '.join(built)}" if len(built) <= FEW else " List them all with: watcher schema"
+        can = _can_be(fields, known)
         near = v.nearest(key, known)
         if near and near not in node.entries:
             # What it was meant to be isn't missing as well.
@@ -125,12 +124,23 @@ class Shaper:
         if path[-1] in node.entries:
             self.notes.bad.add(path)
             return self._report(written, f"{path[-1]} is written too; keep one of the two")
+        self.notes.named[path] = written
+        kind = kind_of(field.annotation)
         if by_event(field):
-            return self._files_by_event(for_all_events(entry.node), kind_of(field.annotation), path, written)
+            return self._files_by_event(self._by_event(entry.node, path, written), kind, path, written)
         text = self._content(entry.node, path, written, "secret")
-        if text == "" and kind_of(field.annotation).form == "list":
-            return []
-        return text.split() if text and text is not BAD and kind_of(field.annotation).form == "list" else text
+        if kind.form != "list" or text is None or text is BAD:
+            return text
+        words = text.split()
+        self.notes.named.update({(*path, index): written for index in range(len(words))})
+        return words
+
+    def _by_event(self, node: Node, path: Path, written: Path) -> Node:
+        """A mapping from patterns of events, whose problems are those of `written` where that is one text."""
+        if not is_for_all_events(node):
+            return node
+        self.notes.named[(*path, "*")] = self.notes.named[(*written, "*")] = written
+        return for_all_events(node)
 
     def _files_by_event(self, node: Node, kind: Kind, path: Path, written: Path) -> Any:
         """The contents of several files, each for some events."""
@@ -141,6 +151,7 @@ class Shaper:
         data = {}
         for key, each in self._keys(node, kind, written):
             self._places[(*path, key)] = each.node.place
+            self.notes.named.setdefault((*path, key), (*written, key))
             text = self._content(each.node, (*path, key), (*written, key), "template")
             if text and text is not BAD:
                 data[key] = text
@@ -164,7 +175,8 @@ class Shaper:
 
     def _mapping(self, node: Node, kind: Kind, path: Path) -> Any:
         if not isinstance(node, Mapping):
-            return self._report(path, f"must be a mapping, such as {path[-1]}: {{name: ...}}")
+            value = '{team: "https://..."}' if path == ("channels",) else "{name: ...}"
+            return self._report(path, f"must be a mapping, such as {path[-1]}: {value}")
         data = {}
         for key, entry in self._keys(node, kind, path):
             inner = (*path, key)
@@ -187,13 +199,15 @@ class Shaper:
     def _list(self, node: Node, kind: Kind, path: Path) -> Any:
         if isinstance(node, Scalar) and kind_of(kind.inner).form in ("text", "secret"):
             node = Sequence(node.place, (node,))
+            self.notes.named[(*path, 0)] = path
         if not isinstance(node, Sequence):
             example = (
                 f"WATCHER_{'__'.join(map(str, path)).upper()}=[a, b]"
                 if not node.place.line
                 else "- one line each, or [a, b]"
             )
-            return self._report(path, f"must be a list: {example}")
+            what = "one text, or a list" if kind_of(kind.inner).form in ("text", "secret") else "a list"
+            return self._report(path, f"must be {what}: {example}")
         values = []
         for index, item in enumerate(node.items):
             self._places[(*path, index)] = item.place
@@ -236,6 +250,13 @@ class Shaper:
             return None
         hint = comment_hint(node, secret=kind.form == "secret" or not attached)
         return self._report(path, f"empty{hint or '; write what it is to be'}")
+
+
+def _can_be(fields: dict[str, FieldInfo], known: list[str]) -> str:
+    """What may stand where an unknown key does."""
+    built = [name for name in known if name not in fields or not later(fields[name])]
+    listed = built if len(built) <= FEW else [name for name in built if name in fields]
+    return f" Known here: {', '.join(listed)}" if len(listed) <= FEW else " List them all with: watcher schema"
 
 
 def _is_needed(model: type[BaseModel], node: Node, path: Path) -> bool:

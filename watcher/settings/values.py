@@ -26,6 +26,10 @@ _DURATION = re.compile(rf"(?:{_PART}\s*)+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
 _NO_ZONE = re.compile(r"(localtime|posixrules|Factory)$|(right|posix)/")
 _SHORT_ZONES = {"KST": "Asia/Seoul", "SEOUL": "Asia/Seoul", "JST": "Asia/Tokyo", "TOKYO": "Asia/Tokyo"}
+_OFFSET = re.compile(r"(UTC|GMT|KST|JST)?\s*[+-]\s*\d{1,2}(:?\d\d)?", re.IGNORECASE | re.ASCII)
+_OTHER_LANGUAGES = {"kr": "ko", "kor": "ko", "korean": "ko", "jp": "ja", "jpn": "ja", "japanese": "ja", "english": "en"}
+_MAIL = "mailtos://USER:PASSWORD@SMTP.EXAMPLE.COM?to=NAME@EXAMPLE.COM"
+_TWO_SLASHES = {"mailto": _MAIL, "mailtos": _MAIL, "console": "console://"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -104,6 +108,15 @@ def one_of(*words: str) -> Callable[[object], str]:
     return check
 
 
+def language(value: object) -> str:
+    """en, ja or ko; also known by what people write instead (kr, ko-KR, Korean)."""
+    if value in LANGUAGES:
+        return str(value)
+    word = re.split(r"[-_]", str(value).strip().lower())[0]
+    mean = _OTHER_LANGUAGES.get(word) or (word if word in LANGUAGES else "")
+    raise ValueError(f"must be one of {', '.join(LANGUAGES)}{f'. Did you mean {mean}?' if mean else ''}")
+
+
 def task_id(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", value):
         raise ValueError("a task id is letters, digits, - and _, as CLOVA Studio shows it, such as czf9fbky")
@@ -153,6 +166,8 @@ def time_zone(value: str) -> str:
             raise KeyError(value)
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
+        if _OFFSET.fullmatch(value.strip()):
+            raise ValueError("an offset isn't an IANA time zone; write a name such as Asia/Seoul or UTC") from None
         short = _SHORT_ZONES.get(value.upper())
         mean = f" Did you mean {short}?" if short else did_you_mean(value, available_timezones())
         raise ValueError(f"not an IANA time zone.{mean} Write a name such as Asia/Seoul or UTC") from None
@@ -191,6 +206,13 @@ def channel_url(value: str) -> str:
     """Any URL; http(s) ones are checked fully, the others by Apprise when the channel is built."""
     if value.lower().startswith(("http:", "https:")):
         return http_url(value)
+    if value != value.strip():
+        raise ValueError("has blanks around it; take them away")
+    scheme, colon, rest = value.partition(":")
+    if colon and re.fullmatch(r"[htps]{3,8}", scheme.lower()):
+        raise ValueError("no address starts so; did you mean https://?")
+    if colon and scheme.lower() in _TWO_SLASHES and not rest.startswith("//"):
+        raise ValueError(f"lacks the // behind its first colon; write {_TWO_SLASHES[scheme.lower()]}")
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value) or re.search(r"[\x00-\x1f\x7f]", value):
         raise ValueError("must be a URL: https://..., or an Apprise URL such as mailto://...")
     return value
