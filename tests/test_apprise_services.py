@@ -16,11 +16,12 @@ import pytest
 from tests.support.channels import delivery, setting
 from tests.support.http import Receiver, Reply, receiving
 from tests.support.tls import needs_openssl, speak_tls
-from watcher.models import Accepted, Digest, Event, Message, Retry, Unknown
+from watcher.models import Accepted, Call, Digest, Event, Message, Retry, Unknown
 from watcher.notifier.channels import build_channel
 from watcher.notifier.channels.chat import AppriseChannel
 from watcher.notifier.channels.dialects import DISCORD, PLAIN, SLACK, called, dialect, written
 from watcher.notifier.channels.dialects import service as service_name
+from watcher.notifier.reasons import find
 from watcher.notifier.samples import sample_event
 from watcher.notifier.text import cut
 from watcher.redact import Redactor
@@ -115,8 +116,8 @@ async def channel(service: Service, receiver: Receiver, **more: Any) -> AsyncIte
 
 
 @contextmanager
-def posting(service: Service) -> Iterator[Receiver]:
-    with receiving(Reply(200, body=service.answer)) as receiver:
+def posting(service: Service, answer: Reply | None = None) -> Iterator[Receiver]:
+    with receiving(answer or Reply(200, body=service.answer)) as receiver:
         yield receiver
 
 
@@ -190,16 +191,20 @@ async def test_a_name_calls_nobody_and_formats_nothing_in_teams(name: str, tmp_p
 
 @needs_openssl
 @pytest.mark.anyio
-async def test_a_digest_of_50_fits_a_card_in_teams(tmp_path: Path) -> None:
-    events = [named(f"exp-lr-{number} {'긴 이름 ' * 8}", "task.failed") for number in range(50)]
+async def test_a_digest_of_50_with_as_many_owners_fits_a_card_in_teams(tmp_path: Path) -> None:
+    ids, events = owners(50, "{n}")
     with receiving() as receiver:
         ca_file = speak_tls(receiver, tmp_path)
         url = f"workflows://127.0.0.1:{receiver.port}/abcdefghijklmnop/abcdefghijklmnop"
-        built = build_channel(setting(url), redactor=Redactor(), ca_file=ca_file)
+        built = build_channel(setting(url), redactor=Redactor(), ca_file=ca_file, mentions=ids)
         assert await built.send_digest(digest(*events)) == Accepted("HTTP 200")
         await built.aclose()
     assert len(receiver.seen[0].body) < 28_000
-    assert posted(receiver)["attachments"][0]["content"]["body"][0]["text"].count("exp") == 50
+    text = posted(receiver)["attachments"][0]["content"]["body"][0]["text"]
+    rows, missing = text.count("✖ exp"), re.search(r"… \+(\d+)", text)
+    assert rows + int(missing[1] if missing else 0) == 50
+    assert rows >= 40
+    assert f"@{ZWSP}소유자 49" in text.split("\n")[0]
 
 
 # Calling by name.
@@ -261,6 +266,52 @@ async def test_discord_is_told_whom_a_message_may_call(chat_id: str, allowed: di
         async with channel(service, receiver, mentions={"jiwon": chat_id}) as built:
             await built.send(delivery(event))
     assert posted(receiver)["allowed_mentions"] == {"parse": [], **allowed}
+
+
+@pytest.mark.anyio
+async def test_discord_is_left_alone_for_as_long_as_it_asks() -> None:
+    busy = Reply(429, body=b'{"message": "You are being rate limited.", "retry_after": 4.57, "global": true}')
+    with posting(SERVICES["discord"], busy) as receiver:
+        async with channel(SERVICES["discord"], receiver) as built:
+            outcome = await built.send(delivery())
+    assert (type(outcome), outcome.after, len(receiver.seen)) == (Retry, 4.57, 1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "status", "body", "advice"),
+    [
+        ("slack", 410, "channel_is_archived", "unarchive the channel, or put the URL of another one's webhook"),
+        ("mattermost", 400, '{"error":{"code":"WorkflowTriggerIsNotEnabled"}}', "turn the workflow on again in Teams"),
+        ("telegram", 400, '{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}',
+         "put the chat's id, and add the bot to the chat"),
+        ("telegram", 400, '{"ok":false,"error_code":400,"parameters":{"migrate_to_chat_id":-1001}}',
+         "put the chat's new id: the group has become a supergroup"),
+    ],
+)  # fmt: skip
+async def test_what_a_service_refuses_for_the_place_and_not_the_message_is_tried_again(
+    name: str, status: int, body: str, advice: str
+) -> None:
+    with posting(SERVICES[name], Reply(status, body=body.encode())) as receiver:
+        async with channel(SERVICES[name], receiver) as built:
+            outcome = await built.send(delivery())
+    assert isinstance(outcome, Retry)
+    assert outcome.reason.endswith(f"; {advice}")
+    assert find(advice) is not None
+
+
+@pytest.mark.anyio
+async def test_a_digest_stays_a_message_for_ntfy_which_counts_bytes() -> None:
+    members = tuple(delivery(named(f"{number} 고객상담요약봇실험가중치조정", "task.failed")) for number in range(50))
+    with receiving() as receiver:
+        built: Any = build_channel(
+            setting(f"ntfy://127.0.0.1:{receiver.port}/topic", language="ko"), redactor=Redactor()
+        )
+        assert isinstance(await built.send_digest(Digest("dig_1", "team", members)), Accepted)
+        await built.aclose()
+    message = posted(receiver)["message"]
+    assert 3800 < len(message.encode()) <= 4096
+    assert message.splitlines()[-1].startswith("… +")
 
 
 @pytest.mark.anyio
@@ -406,9 +457,89 @@ def test_where_columns_mean_nothing_a_digest_is_lines() -> None:
 
 
 def test_a_call_is_never_cut() -> None:
-    message = Message("✖ " + "x" * 300, "y" * 300, call="U012AB3CD", owner="jiwon")
+    message = Message("✖ " + "x" * 300, "y" * 300, calls=(Call("U012AB3CD", "jiwon"),))
     _, body = written(message, SLACK, title_limit=0, body_limit=100)
     assert body.splitlines()[0] == cut("✖ " + "x" * 300, 87) + " <@U012AB3CD>"
+
+
+def failing(owner: str) -> Event:
+    """A failure of a task of theirs, with a long name."""
+    event = named(f"exp-{owner} {'긴 이름 ' * 20}", "task.failed", labels={"owner": owner})
+    return replace(event, task=f"task-{owner}")
+
+
+def owners(count: int, form: str) -> tuple[dict[str, str], list[Event]]:
+    """Who is called how, and a failure of each of them."""
+    ids = {f"소유자 {n:02}": form.format(n=n) for n in range(count)}
+    return ids, [failing(owner) for owner in ids]
+
+
+MANY_CALLS = [
+    ("slack", "U012AB3C{n:02}", "<@{id}>"),
+    ("discord", "1234567890123456{n:02}", "<@{id}>"),
+    ("google_chat", "1122334455667788990{n:02}", "<users/{id}>"),
+    ("mattermost", "jiwon.kim{n:02}", "@{id}"),
+    ("telegram", "jiwon_kim_{n:02}", "@{id}"),
+    ("telegram", "12345678{n:02}", '<a href="tg://user?id={id}">{owner}</a>'),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("name", "form", "call"), MANY_CALLS)
+async def test_a_digest_calls_each_owner_of_a_failure_once_and_in_order(name: str, form: str, call: str) -> None:
+    service = SERVICES[name]
+    ids, failed = owners(3, form)
+    with posting(service) as receiver:
+        async with channel(service, receiver, mentions=ids) as built:
+            assert await built.send_digest(digest(*failed, *failed, named("x"))) == Accepted("HTTP 200")
+    first, rest = service.texts(posted(receiver)).split("\n", 1)
+    calls = [call.format(id=id_, owner=owner) for owner, id_ in ids.items()]
+    assert first.endswith(" " + " ".join(calls))
+    assert not any(each in rest for each in calls)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("name", "form", "call"), MANY_CALLS)
+async def test_50_owners_and_50_long_names_fit_every_service(name: str, form: str, call: str) -> None:
+    service = SERVICES[name]
+    ids, failed = owners(50, form)
+    with posting(service) as receiver:
+        async with channel(service, receiver, mentions=ids) as built:
+            assert await built.send_digest(digest(*failed)) == Accepted("HTTP 200")
+    text = service.texts(posted(receiver))
+    first = text.split("\n")[0]
+    found = [call.format(id=id_, owner=owner) in first for owner, id_ in ids.items()]
+    more = re.search(r" \+(\d+)$", first)
+    assert len(text) <= service.limit
+    assert len(text.encode()) <= 32_000  # Google Chat's documented size of a message, text and cards together
+    assert "50" in first
+    assert found == [True] * sum(found) + [False] * (50 - sum(found))
+    assert sum(found) + int(more[1] if more else 0) == 50
+    assert sum(found) >= 25
+    rows = [line for line in text.splitlines() if line.lstrip("`<pre>").startswith("✖ exp")]
+    missing = re.search(r"… \+(\d+)", text)
+    assert len(rows) + int(missing[1] if missing else 0) >= 50
+
+
+@pytest.mark.anyio
+async def test_discord_is_told_all_whom_a_digest_may_call() -> None:
+    service, people = SERVICES["discord"], {"jiwon": "123", "nlp": "&45", "minho": "678", "sora": "not an id"}
+    failed = [failing(owner) for owner in people]
+    with posting(service) as receiver:
+        async with channel(service, receiver, mentions=people) as built:
+            await built.send_digest(digest(*failed))
+    body = posted(receiver)
+    assert body["allowed_mentions"] == {"parse": [], "users": ["123", "678"], "roles": ["45"]}
+    assert body["content"].split("\n")[0].endswith(" <@123> <@&45> <@678> @\u200bsora")
+
+
+def test_those_for_whom_there_is_no_room_are_counted() -> None:
+    message = Message("✖ " + "x" * 300, "y", calls=tuple(Call(f"U{n:08}", f"o{n}") for n in range(9)))
+    _, body = written(message, SLACK, title_limit=0, body_limit=100)
+    assert body.splitlines()[0].endswith("… <@U00000000> <@U00000001> <@U00000002> +6")
+    title, _ = written(message, PLAIN, title_limit=60, body_limit=100)
+    assert title.endswith(f"… @{ZWSP}o0 @{ZWSP}o1 @{ZWSP}o2 @{ZWSP}o3 @{ZWSP}o4 +4")
+    assert len(title) <= 60
 
 
 # What the document says.
@@ -451,6 +582,6 @@ def test_the_document_says_how_each_address_is_written_and_how_far_apart_message
     ids = re.findall("`(.+?)`", calls)
     if isinstance(built, AppriseChannel) and built.kind == "chat":
         style = dialect(service_name(type(built._plugin).__module__), markdown_only=False)
-        shown = [called(Message("x", "", call=each, owner="jiwon"), style) for each in ids]
+        shown = [called(Call(each, "jiwon"), style) for each in ids]
         assert all(each in call for each, call in zip((each.lstrip("&") for each in ids), shown, strict=True)), kind
         assert bool(ids) == bool(style.calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.messages import NOW, READERS, mixed, named
 from watcher.events import EVENT_TYPES
-from watcher.models import Event, Failure, Message, Window
+from watcher.models import Call, Event, Failure, Message, Window
 from watcher.notifier.brief import brief_types
 from watcher.notifier.digest import MOST_ROWS, ROOM, render_digest
 from watcher.notifier.render import TITLE_LIMIT
@@ -42,6 +43,11 @@ def test_the_first_line_counts_what_happened() -> None:
     assert digest([event("task.started"), event("task.succeeded")]).title == "✔ 2 changes: 1 ready, 1 started"
 
 
+def test_what_all_of_them_are_is_named_where_it_has_no_number_of_its_own() -> None:
+    assert digest([event("task.discovered")] * 14).title == "● 14 changes: watched now"
+    assert digest([event("task.discovered"), event("task.resumed")]).title == "● 2 changes: 2 other"
+
+
 def test_failures_come_first_then_successes_then_trouble_then_the_rest_each_in_order() -> None:
     told = ["started", "stalled", "failed", "succeeded", "progress", "gone", "failed", "succeeded", "resumed"]
     message = digest([event(f"task.{type_}", f"{count}") for count, type_ in enumerate(told)])
@@ -52,7 +58,7 @@ def test_each_row_stands_in_columns_however_wide_its_letters_are() -> None:
     message = digest([event("task.succeeded", name) for name in ("bot", "요약봇", "要約ボット v2", "👨‍👩‍👧 ❤️ 👍🏽")])
     starts = {columns(row[: row.index("ready")]) for row in rows(message)}
     assert starts == {17}
-    assert len({columns(row) for row in rows(message)}) == 1
+    assert len({columns(row[: row.index("loss")]) for row in rows(message)}) == 1
     assert not any(row.endswith(" ") for row in message.table.splitlines())
 
 
@@ -79,7 +85,7 @@ def test_the_time_is_no_more_exact_than_what_was_seen_and_has_a_date_where_it_is
         Window(None, NOW),
     )
     wide, yesterday, first = (event("task.failed", task=f"t{n}", window=each) for n, each in enumerate(windows))
-    assert [row.split("  ")[-1] for row in rows(digest([wide, yesterday, first]))] == [
+    assert [row.split(" · ")[-1] for row in digest([wide, yesterday, first]).body.splitlines()[:-1]] == [
         "10:02–14:02",
         "02-28 18:02",
         "14:02",
@@ -113,12 +119,38 @@ def test_what_is_told_of_one_task_besides_its_end_stays_in_order() -> None:
     ]
 
 
-def test_the_owner_of_the_first_failure_is_called() -> None:
-    owned = [named(sample_event("task.failed", now=NOW), name, owner=name) for name in ("nobody", "minho", "jiwon")]
-    message = digest([named(sample_event("task.started", now=NOW), "x", owner="jiwon"), *owned],
-                     mentions={"jiwon": "U1", "minho": "U2"})  # fmt: skip
-    assert (message.owner, message.call) == ("minho", "U2")
-    assert digest(owned).call == ""
+def test_the_owner_of_each_failure_is_called_once_in_the_order_of_the_rows() -> None:
+    owners = ("nobody", "minho", "jiwon", "minho", "Minho")
+    failed = [named(event("task.failed"), f"failed-{n}", owner=owner) for n, owner in enumerate(owners)]
+    told = [
+        named(event("task.weights_missing"), "first-but-told-last", owner="sora"),
+        *failed,
+        named(event("task.started"), "x", owner="yuna"),
+    ]
+    mentions = {"jiwon": "U1", "minho": "U2", "Minho": "U2", "sora": "U3", "yuna": "U4"}
+    message = digest(told, mentions=mentions)
+    assert message.calls == (Call("U2", "minho"), Call("U1", "jiwon"), Call("U3", "sora"))
+    assert digest(told).calls == ()
+
+
+def test_who_failed_beyond_the_last_row_is_called_too() -> None:
+    failed = [named(event("task.failed"), f"failed-{n}", owner=f"owner-{n}") for n in range(57)]
+    assert len(digest(failed, mentions={f"owner-{n}": f"U{n}" for n in range(57)}).calls) == 57
+
+
+@pytest.mark.parametrize("language", READERS)
+def test_what_is_longest_stands_behind_the_columns_so_that_a_narrow_screen_breaks_none_of_them(language: str) -> None:
+    late = Window(NOW - timedelta(hours=1), NOW)
+    told = [
+        event("task.failed"),
+        event("task.stalled", "exp-lr-1e-4", window=late),
+        sample_event("channel.recovered", now=NOW),
+    ]
+    message = digest(told, language)
+    cells = [re.fullmatch(r"(.*  )(\d\d:\d\d\S*)(?:( +)(\S.*))?", row) for row in rows(message)]
+    found = [(columns(cell[1]), columns(cell[2] + cell[3]) if cell[4] else 0) for cell in cells if cell]
+    assert found == [(found[0][0], 13), (found[0][0], 13), (found[0][0], 0)]
+    assert sum(found[0]) <= 60
 
 
 def test_a_long_name_keeps_its_beginning_and_its_end() -> None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from watcher.models import Message
+from watcher.models import Call, Message
 from watcher.notifier.mail import Letter, composed, header, page
 
 NOW = datetime(2026, 5, 4, 14, 2, tzinfo=UTC)
@@ -136,3 +136,19 @@ def test_the_text_says_the_same_as_the_html() -> None:
     mail = read(source(letter(KOREAN, "첫째 줄\n둘째 줄")))
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert text.splitlines() == [KOREAN, "", "첫째 줄", "둘째 줄"]
+
+
+def test_who_would_be_called_is_named_in_subject_text_and_html() -> None:
+    calls = (Call("U012AB3CD", "jiwon"), Call("U3", "<b>민호</b>"))
+    what = Letter(Message("✖ support-bot v3 failed", "KST", calls=calls), "dlv-7")
+    mail = read(source(what))
+    text, shown = mail.get_body(("plain",)), page(what)
+    assert mail["Subject"] == "✖ support-bot v3 failed @jiwon @<b>민호</b>"
+    assert text is not None
+    assert text.get_content().splitlines() == ["✖ support-bot v3 failed  @jiwon @<b>민호</b>", "", "KST"]
+    assert "<strong>✖ support-bot v3 failed  @jiwon @&lt;b&gt;민호&lt;/b&gt;</strong>" in shown
+    assert "U012AB3CD" not in shown + mail.as_string()
+
+
+def test_korean_words_stay_whole_at_the_end_of_a_line_and_japanese_may_break_anywhere() -> None:
+    assert ["keep-all" in page(letter(language=language)) for language in ("en", "ja", "ko")] == [False, False, True]

@@ -32,7 +32,7 @@ def own(text: str, language: str) -> str:
         ("HTTP 503: no healthy upstream", "HTTP 503: no healthy upstream"),
         ("too many queries (429) ", "too many queries (429) "),
         ("not_in_channel: the app isn't in #ml; invite it there with /invite @watcher",
-         "not_in_channel: 앱이 #ml에 없음; /invite @watcher 명령으로 초대하세요"),
+         "not_in_channel: 앱이 #ml에 없음. /invite @watcher 명령으로 초대하세요"),
         ("x" * 100_000, "x" * 100_000),
         ("given up: " * 50 + "x", "포기: 포기: 포기: " + "given up: " * 47 + "x"),
         ("", ""),

@@ -13,9 +13,10 @@ from tests.support.messages import READERS
 from watcher.errors import UsageError
 from watcher.events import EVENT_TYPES
 from watcher.i18n import translator
-from watcher.models import ChannelKind, Event, Failure, Message, Window
+from watcher.models import Call, ChannelKind, Event, Failure, Message, Window
 from watcher.notifier import facts
-from watcher.notifier.render import TITLE_LIMIT, render
+from watcher.notifier.facts import NAME_LIMIT
+from watcher.notifier.render import OWNERS_LIMIT, TITLE_LIMIT, render, with_owners
 from watcher.notifier.samples import sample_event
 from watcher.notifier.wording import worded_types
 
@@ -54,7 +55,7 @@ def test_a_failure_reads_as_promised() -> None:
         body="file.format: Invalid dataset: required field empty. Completion\n"
         "Fix: fill Completion in every row, upload, create a new training. Unchanged it fails again.\n"
         "HCX-003 · epoch 0/8 · step 0/2000\n"
-        "Between 14:02:10 and 14:02:40 KST · czf9fbky",
+        "Between 14:02:10 and 14:02:40 KST · czf9fbky · owner jiwon",
     )
 
 
@@ -85,7 +86,7 @@ def test_a_failure_reads_as_promised() -> None:
             "watcher.started",
             "● Watching 12 tunings: 3 training, 1 waiting, 8 finished. You'll hear starts, ends and trouble.",
         ),
-        ("watcher.gap", "● Nothing was watched for 1 h 30 m; changes found after it: 2"),
+        ("watcher.gap", "● Nothing was watched for 1 h 30 m · changes found after it: 2"),
         ("task.unknown", "⚠ czf9fbk is unknown to account default. Did you mean czf9fbky?"),
         (
             "watcher.config_rejected",
@@ -295,12 +296,48 @@ def test_the_window_is_told_in_the_readers_zone_and_no_more_exactly_than_it_was_
     after: datetime | None, before: datetime, zone: str, now: datetime | None, line: str
 ) -> None:
     event = replace(sample_event("task.requeued"), window=Window(after, before))
-    assert read(event, timezone=zone, now=now).body.splitlines()[-1] == f"{line} · czf9fbky"
+    assert read(event, timezone=zone, now=now).body.splitlines()[-1] == f"{line} · czf9fbky · owner jiwon"
 
 
 def test_a_change_that_nobody_saw_for_hours_says_so_in_its_first_line() -> None:
     event = replace(failed(reason="clops.error"), window=Window(NOON - timedelta(hours=3), NOON))
     assert read(event).title == "✖ support-bot v3 failed: clops.error (between 11:02 and 14:02 KST)"
+
+
+def test_a_first_line_names_the_year_only_where_it_isnt_this_one() -> None:
+    event = replace(failed(reason="x"), window=Window(NOON - timedelta(days=3), NOON - timedelta(days=2)))
+    assert read(event, now=NOON).title.endswith("(between 02-26 14:02 and 02-27 14:02 KST)")
+    assert read(event, now=NOON, language="ja").title.endswith("(2月26日 14:02〜2月27日 14:02 KST の間)")
+    assert read(event, now=NOON + timedelta(days=365)).title.endswith(
+        "(between 2026-02-26 14:02 and 2026-02-27 14:02 KST)"
+    )
+    assert "Between 2026-02-26 14:02 and 2026-02-27 14:02 KST" in read(event, now=NOON).body
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (21_600, "6 h"),
+        (21_660, "6 h 01 m"),
+        (86_400, "1 d"),
+        (90_000, "1 d 1 h"),
+        (86_460, "1 d"),
+        (60, "1 m"),
+        (0, "0 s"),
+    ],
+)
+def test_a_duration_shows_nothing_that_is_zero(seconds: int, shown: str) -> None:
+    event = sample_event("task.queued_long", now=NOON)
+    title = read(replace(event, details={"seconds": seconds})).title
+    assert title == f"⚠ support-bot v3 still waits for a GPU · waited {shown}"
+
+
+def test_what_to_run_stands_on_lines_of_its_own() -> None:
+    lines = read(sample_event("channel.gave_up", now=NOON)).body.splitlines()
+    assert lines[:2] == [
+        "See them with: watcher deliveries --failed",
+        "Send them again with: watcher redeliver --failed",
+    ]
 
 
 def test_a_changed_clock_and_missed_states_are_told() -> None:
@@ -309,12 +346,12 @@ def test_a_changed_clock_and_missed_states_are_told() -> None:
     )
     lines = read(event).body.splitlines()
     assert "Not seen in between: training, X" in lines
-    assert lines[-1] == "Between 14:02:10 and 14:02:40 KST (the clock was changed meanwhile) · czf9fbky"
+    assert lines[-1] == "Between 14:02:10 and 14:02:40 KST (the clock was changed meanwhile) · czf9fbky · owner jiwon"
 
 
 def test_the_account_is_named_only_where_it_isnt_the_only_one() -> None:
     event = sample_event("task.started", now=NOON)
-    assert read(replace(event, account="lab")).body.endswith("czf9fbky · account lab")
+    assert read(replace(event, account="lab")).body.endswith("czf9fbky · account lab · owner jiwon")
 
 
 @pytest.mark.parametrize(
@@ -380,36 +417,57 @@ def test_a_catalogue_is_used_and_its_broken_places_fall_back(tmp_path: Path, mon
 
 
 MENTIONS = {"jiwon": "U012AB3CD"}
+JIWON = Call("U012AB3CD", "jiwon")
 
 
 @pytest.mark.parametrize(
     ("type_", "labels", "called"),
     [
-        ("task.failed", {"owner": "jiwon"}, ("jiwon", "U012AB3CD")),
-        ("task.weights_missing", {"owner": "jiwon"}, ("jiwon", "U012AB3CD")),
-        ("task.failed", {"owner": "minho"}, ("", "")),
-        ("task.failed", {"team": "jiwon"}, ("", "")),
-        ("task.failed", {}, ("", "")),
-        ("task.failed", None, ("", "")),
-        ("task.failed", {"owner": ["jiwon"]}, ("", "")),
-        ("task.succeeded", {"owner": "jiwon"}, ("", "")),
-        ("task.stalled", {"owner": "jiwon"}, ("", "")),
+        ("task.failed", {"owner": "jiwon"}, (JIWON,)),
+        ("task.weights_missing", {"owner": "jiwon"}, (JIWON,)),
+        ("task.failed", {"owner": "minho"}, ()),
+        ("task.failed", {"team": "jiwon"}, ()),
+        ("task.failed", {}, ()),
+        ("task.failed", None, ()),
+        ("task.failed", {"owner": ["jiwon"]}, ()),
+        ("task.succeeded", {"owner": "jiwon"}, ()),
+        ("task.stalled", {"owner": "jiwon"}, ()),
     ],
 )
 def test_a_failure_calls_its_owner_and_nothing_else_calls_anybody(
-    type_: str, labels: Any, called: tuple[str, str]
+    type_: str, labels: Any, called: tuple[Call, ...]
 ) -> None:
     event = sample_event(type_, now=NOON)
     event = replace(event, subject={**(event.subject or {}), "labels": labels})
     message = read(event, mentions=MENTIONS)
-    assert (message.owner, message.call) == called
-    assert (message.title, message.body) == (read(event).title, read(event).body)
-    assert read(event, mentions=MENTIONS, plain=True).call == ""
+    assert message.calls == called
+    assert message.title == read(event).title
+    assert read(event, mentions=MENTIONS, plain=True).calls == ()
+
+
+def test_whose_task_it_is_stands_below_unless_the_first_line_calls_them() -> None:
+    failed, ready = sample_event("task.failed", now=NOON), sample_event("task.succeeded", now=NOON)
+    footers = [read(event, mentions=MENTIONS).body.splitlines()[-1] for event in (failed, ready)]
+    assert [footer.endswith(" · owner jiwon") for footer in footers] == [False, True]
+    assert read(failed).body.splitlines()[-1].endswith(" · owner jiwon")
+    nobodys = replace(ready, subject={**(ready.subject or {}), "labels": {"owner": ["x"]}})
+    assert "owner" not in read(nobodys).body
+
+
+def test_where_nobody_can_be_called_the_first_line_has_the_names() -> None:
+    calls = tuple(Call(f"U{n}", f"owner-{n}\x1b" + "이름" * 50) for n in range(50))
+    assert with_owners(Message("down", "", calls=(JIWON, Call("U2", "민호")))) == "down  @jiwon @민호"
+    assert with_owners(Message("down", "")) == "down"
+    shown = with_owners(Message("down", "", calls=calls))
+    assert len(shown) <= len("down  ") + OWNERS_LIMIT
+    names = shown.split()[1:]
+    assert names[-1] == f"+{50 - len(names) + 1}"
+    assert all(len(name) <= 1 + NAME_LIMIT and "\x1b" not in name for name in names)
 
 
 @pytest.mark.parametrize("type_", ["account.rejected", "channel.gave_up"])
 def test_a_failure_of_no_task_calls_nobody(type_: str) -> None:
-    assert read(sample_event(type_), mentions=MENTIONS).call == ""
+    assert read(sample_event(type_), mentions=MENTIONS).calls == ()
 
 
 def test_what_to_do_about_a_key_stands_in_the_first_line_only_where_it_fits() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from tests.support.cards import FAILURE, HOSTILE, card, card_task, group_card, sweep
 from tests.support.slack import Slack, slack_running
 from tests.support.slacking import ML, card_of, channel, told
-from watcher.models import Accepted, CardRef, Digest, Refused
+from watcher.models import Accepted, CardRef, Delivery, Digest, Refused
 from watcher.notifier.samples import sample_event
 from watcher.notifier.text import clean
 
@@ -83,6 +84,41 @@ async def test_a_hostile_name_is_shown_in_message_card_and_notification_and_call
     assert [message.calls for message in slack.posted()] == [set(), set()]
     assert not slack.said("chat.postMessage")[0].get("mrkdwn", False)
     assert all(clean(name)[:12] in message.shown.replace("\u200b", "") for message in slack.posted())
+
+
+def failing(owner: str) -> Delivery:
+    event = replace(sample_event("task.failed"), task=f"task-{owner}")
+    event = replace(event, subject={**(event.subject or {}), "name": "긴 이름 " * 30, "labels": {"owner": owner}})
+    return replace(told(), id=f"dlv-{owner}", event=event)
+
+
+@pytest.mark.anyio
+async def test_a_digest_calls_each_owner_of_a_failure_once(slack: Slack) -> None:
+    people = {"jiwon": "U012AB3CD", "nlp": "S045EF6GH", "Jiwon": "U012AB3CD", "sora": "everyone"}
+    members = (told("task.started"), *map(failing, people))
+    async with channel(slack, mentions=people) as board:
+        assert await board.send_digest(Digest("dig-1", "board", members)) == Accepted("posted")
+    (message,) = slack.posted()
+    assert message.calls == {"U012AB3CD", "S045EF6GH", "!subteam^S045EF6GH"}
+    assert message.shown.split("\n")[0].endswith("started  @U012AB3CD @S045EF6GH @\u200bsora")
+    assert message.text.endswith("started  <@U012AB3CD> <!subteam^S045EF6GH> @\u200bsora")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("form", "least"), [("U012AB3C{n:02}", 50), ("nobody {n}", 20)])
+async def test_a_digest_of_50_with_as_many_owners_is_within_slacks_limits(slack: Slack, form: str, least: int) -> None:
+    people = {f"{'소유자' * 30}{n}": form.format(n=n) for n in range(50)}
+    async with channel(slack, mentions=people) as board:
+        assert await board.send_digest(Digest("dig-1", "board", tuple(map(failing, people)))) == Accepted("posted")
+    (message,) = slack.posted()
+    first = message.shown.split("\n")[0]
+    more = first.rpartition(" +")[2]
+    assert [bool(call.get("blocks")) for call in slack.said("chat.postMessage")] == [True]
+    assert len(message.text) <= 4000
+    assert len(json.dumps(message.blocks, ensure_ascii=False)) < 13_000
+    assert first.count("@") >= least
+    assert first.count("@") + int(more if more.isdigit() else 0) == 50
+    assert message.shown.count("✖") == 51
 
 
 @pytest.mark.anyio

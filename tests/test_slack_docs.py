@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.support.cards import NOW, sample_cards
 from tests.support.slack import SCOPES
@@ -17,7 +16,7 @@ from watcher.settings import Channel
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "slack.md").read_text("utf-8")
-MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "config" / "slack-app-manifest.yaml").read_text("utf-8"))
+MANIFEST: dict[str, Any] = json.loads((ROOT / "config" / "slack-app-manifest.json").read_text("utf-8"))
 
 
 def drawn(name: str) -> list[str]:

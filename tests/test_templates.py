@@ -16,7 +16,7 @@ import yaml
 from tests.support.channels import delivery
 from watcher.events import EVENT_TYPES
 from watcher.i18n import translator
-from watcher.models import Delivery, Digest, Event, Message
+from watcher.models import Call, Delivery, Digest, Event, Message
 from watcher.notifier import templates
 from watcher.notifier.channels.base import Reader
 from watcher.notifier.channels.dialects import dialect, written
@@ -130,7 +130,7 @@ def test_a_sample_says_that_it_is_one() -> None:
 def test_who_is_called_by_name_stays_so() -> None:
     reader = Reader("chat", "en", "UTC", {"jiwon": "U012AB3CD"}, {"*": "down"})
     message = reader.message(delivery())
-    assert (message.title, message.call, message.owner) == ("down", "U012AB3CD", "jiwon")
+    assert (message.title, message.calls) == ("down", (Call("U012AB3CD", "jiwon"),))
 
 
 def test_digests_and_plain_messages_use_no_template() -> None:

@@ -244,19 +244,25 @@ class Digest:
     members: tuple[Delivery, ...]
 
 
+class Call(NamedTuple):
+    """Somebody who is called by name: their id in the chat, and the `owner` that their tasks' labels speak of."""
+
+    id: str
+    owner: str
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A rendered event. `title` is the first line and says everything; `body` may be empty; `html` only for mail.
 
-    `call` is the chat id of whoever is called by name and `owner` that name, "" for nobody: each service writes it in
-    its own way. `table` has the lines of a digest in columns; `body` has the same for services that know no columns.
+    `calls` has whoever is called by name, each once: every service writes them in its own way, as many as it can.
+    `table` has the lines of a digest in columns; `body` has the same for services that know no columns.
     """
 
     title: str
     body: str
     html: str = ""
-    call: str = ""
-    owner: str = ""
+    calls: tuple[Call, ...] = ()
     table: str = ""
 
 

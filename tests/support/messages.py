@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 1, 5, 2, 40, tzinfo=UTC)  # 14:02:40 in Seoul and Tokyo
 READERS = {"en": "Asia/Seoul", "ja": "Asia/Tokyo", "ko": "Asia/Seoul"}
 """Language and time zone."""
 
-MENTIONS = {"jiwon": "U012AB3CD"}
+MENTIONS = {"jiwon": "U012AB3CD", "minho": "U045EF6GH"}
 AS_BLOCKS = ("training", "failed", "group")
 """Cards that are also shown as Slack gets them, for its Block Kit Builder."""
 
@@ -96,7 +96,9 @@ def mixed() -> list[Event]:
         named(ready, "요약봇 · 要約ボット"),
         named(failed, "support-bot v3", "czf9fbky", owner="jiwon"),
         named(samples["task.stalled"], "exp-lr-1e-4"),
-        named(replace(failed, failure=EXPLAINED), "faq-bot with a rather long name, as names come to be"),
+        named(
+            replace(failed, failure=EXPLAINED), "faq-bot with a rather long name, as names come to be", owner="minho"
+        ),
         named(ready, "exp-lr-3e-4"),
         named(with_info(ready, sendWeightSuccess=False), "exp-lr-1e-3"),
         named(samples["task.weights_missing"], "exp-lr-1e-3"),
@@ -145,7 +147,8 @@ def _digest(told: list[Event], language: str) -> str:
 
 
 def _shown(message: Message) -> str:
-    called = f"\n── calls {message.owner} ({message.call}) ──" if message.call else ""
+    calls = ", ".join(f"{call.owner} ({call.id})" for call in message.calls)
+    called = f"\n── calls {calls} ──" if calls else ""
     return f"{message.title}\n{message.body}{called}\n"
 
 

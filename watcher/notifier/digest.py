@@ -11,7 +11,7 @@ from watcher.i18n import translator
 from watcher.models import ChannelKind, Event, Message
 from watcher.notifier.brief import brief
 from watcher.notifier.facts import WIDE, Facts, number, zone
-from watcher.notifier.render import NOBODY, TITLE_LIMIT, as_html, owner_to_call
+from watcher.notifier.render import NOBODY, TITLE_LIMIT, as_html, calls_for
 from watcher.notifier.text import columns, cut, narrow, narrow_name
 from watcher.notifier.wording import icon, lacks_weights
 
@@ -35,7 +35,7 @@ _CUTS = (
 )
 """How narrow names and what belongs to them may become, in columns: the widest that fits is taken."""
 
-_TABLE_CUTS = _CUTS[2:]
+_TABLE_CUTS = _CUTS[3:]
 """A wider row would be broken in two by the window, and with it its columns."""
 
 _HAPPENED = 14
@@ -80,7 +80,7 @@ def render_digest(
 
     `table` has aligned columns (CJK as wide as two letters), `body` the same rows without padding; neither has markup.
     At most 50 rows in 2,800 characters: cells are cut, rows only beyond that number, and then it says how many.
-    The owner of the first failure that has one in `mentions` is called.
+    The owners of all failures are called, as far as `mentions` knows them; also those whose rows there is no room for.
     """
     words, place = translator(language), zone(timezone)
     every = [Facts(event, kind, words, place, now) for event in events]
@@ -89,9 +89,9 @@ def render_digest(
     rows = _rows(told[:MOST_ROWS])
     last = _last_line(every[0], len(told) - MOST_ROWS)
     table, body = _table(rows, last), _body(rows, last)
-    owner = next(filter(None, (owner_to_call(f.event, mentions) for f in told)), "")
+    calls = calls_for((f.event for f in told), mentions)
     html = as_html(title, body) if kind == "mail" else ""
-    return Message(title, "\n".join(body), html, mentions.get(owner, ""), owner, "\n".join(table))
+    return Message(title, "\n".join(body), html, calls, "\n".join(table))
 
 
 def _ordered(every: list[Facts]) -> list[Facts]:
@@ -142,7 +142,10 @@ def _title(every: list[Facts]) -> str:
     sign = next(
         sign for sort, sign in (("failed", "✖"), (_TROUBLE, "⚠"), ("ready", "✔"), ("", "●")) if not sort or counts[sort]
     )
-    return f"{sign} {f.say_many('{count} change', '{count} changes', len(every))}: {shown}"
+    all_ = f.say_many("{count} change", "{count} changes", len(every))
+    # Of one kind that has no number of its own, the kind says more than a second number.
+    kinds = {each.event.type for each in every}
+    return f"{sign} {all_}: {brief(f).happened if counts[_OTHER] == len(every) and len(kinds) == 1 else shown}"
 
 
 def _rows(told: list[Facts]) -> list[_Row]:
@@ -182,16 +185,16 @@ def _table(rows: list[_Row], last: str) -> list[str]:
 
 
 def _aligned(rows: list[_Row]) -> list[str]:
-    about, happened, more = (
+    """What is longest stands last: a phone breaks the rows there, and the columns before it stay."""
+    about, happened, when = (
         max(columns(cell) for cell in cells)
-        for cells in zip(*((row.about, row.happened, row.more) for row in rows), strict=True)
+        for cells in zip(*((row.about, row.happened, row.when) for row in rows), strict=True)
     )
-    return [
-        f"{row.icon} {_pad(row.about, about)}  {_pad(row.happened, happened)}  "
-        + (f"{_pad(row.more, more)}  " if more else "")
-        + row.when
+    padded = (
+        (row.icon + " " + _pad(row.about, about), _pad(row.happened, happened), _pad(row.when, when), row.more)
         for row in rows
-    ]
+    )
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _pad(cell: str, width: int) -> str:

@@ -80,6 +80,12 @@ class Facts:
     def channel(self) -> str:
         return self.outside(self.event.channel, NAME_LIMIT) or "?"
 
+    @property
+    def owner(self) -> str:
+        """Who the task's label says it belongs to; "" for nobody."""
+        labels = self.task("labels")
+        return self.outside(labels.get("owner"), NAME_LIMIT) if isinstance(labels, Mapping) else ""
+
     def task(self, key: str) -> Any:
         """A field of the task; None where there is none."""
         return self.event.subject.get(key) if isinstance(self.event.subject, Mapping) else None
@@ -103,7 +109,7 @@ class Facts:
             return text
         first, second = parted(text)
         if second:
-            return f"{self.own(first, depth - 1)}; {self.own(second, depth - 1)}"
+            return self.say("{first}; {second}", first=self.own(first, depth - 1), second=self.own(second, depth - 1))
         word, text = named(text)
         found = find(text)
         if found is None:
@@ -184,16 +190,17 @@ class Facts:
         return self.span(value) if value is not None else ""
 
     def span(self, seconds: float) -> str:
-        """A duration with its two largest units; "" for what can't be one."""
+        """A duration with its two largest units, or one where nothing is left over; "" for what can't be one."""
         if not math.isfinite(seconds) or seconds < 0:
             return ""
         minutes, secs = divmod(int(seconds), 60)
         hours, mins = divmod(minutes, 60)
         days, hrs = divmod(hours, 24)
         if days:
-            return self.say("{days} d {hours} h", days=days, hours=hrs)
+            return self.say("{days} d {hours} h", days=days, hours=hrs) if hrs else self.say("{days} d", days=days)
         if hours:
-            return self.say("{hours} h {minutes:02d} m", hours=hours, minutes=mins)
+            exact = self.say("{hours} h {minutes:02d} m", hours=hours, minutes=mins)
+            return exact if mins else self.say("{hours} h", hours=hours)
         return self.say("{minutes} m", minutes=minutes) if minutes else self.say("{seconds} s", seconds=secs)
 
     def local(self, moment: datetime) -> datetime:
@@ -202,14 +209,22 @@ class Facts:
         except (OverflowError, ValueError):
             return moment
 
-    def clock(self, moment: datetime, *, seconds: bool = True, date: bool | None = None) -> str:
-        """The time of day; with the date unless that is today's (or `date` says)."""
+    def clock(self, moment: datetime, *, seconds: bool = True, date: bool | None = None, years: bool = True) -> str:
+        """The time of day; with the date unless that is today's (or `date` says).
+
+        Without `years`, the date has its year only where that isn't this year.
+        """
         local = self.local(moment)
         time = local.strftime("%H:%M:%S" if seconds else "%H:%M")
         if not (self._another_day(local) if date is None else date):
             return time
+        if not years and self.now is not None and local.year == self.local(self.now).year:
+            return f"{self._day(local)} {time}"
         day = self.say("{year}-{month:02d}-{day:02d}", year=f"{local.year:04d}", month=local.month, day=local.day)
         return f"{day} {time}"
+
+    def _day(self, local: datetime) -> str:
+        return self.say("{month:02d}-{day:02d}", month=local.month, day=local.day)
 
     def short_time(self, moment: datetime) -> str:
         """Hours and minutes; with month and day unless they are today's."""
@@ -217,7 +232,7 @@ class Facts:
         time = local.strftime("%H:%M")
         if not self._another_day(local):
             return time
-        return self.say("{month:02d}-{day:02d}", month=local.month, day=local.day) + f" {time}"
+        return f"{self._day(local)} {time}"
 
     def _another_day(self, local: datetime) -> bool:
         return self.now is not None and local.date() != self.local(self.now).date()
@@ -233,17 +248,17 @@ class Facts:
         window = self.event.window
         return max(0.0, (window.before - window.after).total_seconds()) if window.after else 0.0
 
-    def ends(self) -> tuple[str, str] | None:
+    def ends(self, *, years: bool = True) -> tuple[str, str] | None:
         """Both ends of the window, each with the date where the day alone doesn't say it, and the zone."""
         after, before = self.event.window.after, self.event.window.before
         if after is None or after >= before:
             return None
         seconds = self.width < WIDE
         other_day = self.local(after).date() != self.local(before).date()
-        start = self.clock(after, seconds=seconds, date=True if other_day else None)
+        start = self.clock(after, seconds=seconds, date=True if other_day else None, years=years)
         if self.abbreviation(after) != self.abbreviation(before):
             start += f" {self.abbreviation(after)}"
-        end = self.clock(before, seconds=seconds, date=other_day)
+        end = self.clock(before, seconds=seconds, date=other_day, years=years)
         return start, f"{end} {self.abbreviation(before)}"
 
     def when(self) -> str:

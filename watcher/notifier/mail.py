@@ -14,6 +14,7 @@ from email.utils import format_datetime, formataddr
 from hashlib import blake2b
 
 from watcher.models import Message
+from watcher.notifier.render import with_owners
 from watcher.notifier.text import clean, cut, escape_html
 
 SUBJECT_LIMIT = 250
@@ -22,6 +23,9 @@ _LINE = 76
 _TEXT_ON_LINE = 45
 """Bytes that fit, in base64, into an encoded word of at most 75 characters."""
 _COLOURS = {"failure": "#d1242f", "warning": "#bf8700", "success": "#1a7f37", "info": "#0969da"}
+_BREAKS = {"ko": ";word-break:keep-all"}
+"""Korean has blanks between its words: lines break there, as they do in English."""
+
 _OURS = frozenset(
     {"subject", "from", "to", "cc", "bcc", "reply-to", "date", "message-id", "references", "in-reply-to"}
     | {"auto-submitted", "mime-version", "sender"}
@@ -55,7 +59,7 @@ def composed(
     domain = clean(sender[1].rpartition("@")[2]) or "watcher.invalid"
     lines = [
         *(header(name, value) for name, value in (headers or {}).items() if _is_allowed(name)),
-        header("Subject", cut(letter.message.title, SUBJECT_LIMIT)),
+        header("Subject", cut(with_owners(letter.message), SUBJECT_LIMIT)),
         _people("From", sender),
         _people("To", recipient),
         *([header("Reply-To", ", ".join(reply_to))] if reply_to else []),
@@ -118,7 +122,7 @@ def _token(text: str) -> str:
 def _content(letter: Letter) -> MIMEMultipart:
     message = letter.message
     both = MIMEMultipart("alternative")
-    text = f"{message.title}\n\n{message.body}".rstrip() + "\n"
+    text = f"{with_owners(message)}\n\n{message.body}".rstrip() + "\n"
     for kind, content in (("plain", text), ("html", page(letter))):
         # What UTF-8 can't hold was replaced when it entered; a leftover mustn't block the queue for ever.
         sound = content.encode("utf-8", "replace").decode()
@@ -129,13 +133,14 @@ def _content(letter: Letter) -> MIMEMultipart:
 def page(letter: Letter) -> str:
     """The HTML: headline and lines beside a stripe in the colour of its severity. It asks nobody for anything."""
     colour = _COLOURS.get(letter.severity, _COLOURS["info"])
-    title = escape_html(letter.message.title)
+    title = escape_html(with_owners(letter.message))
     lines = "\n".join(
         f'<p style="margin:0 0 6px 0;font-size:14px;line-height:1.5">{escape_html(line)}</p>'
         for line in letter.message.body.splitlines()
         if line.strip()
     )
-    return _PAGE.format(language=escape_html(letter.language), colour=colour, title=title, lines=lines)
+    breaks = _BREAKS.get(letter.language, "")
+    return _PAGE.format(language=escape_html(letter.language), colour=colour, breaks=breaks, title=title, lines=lines)
 
 
 # Tables and inline styles are what every mail client understands; without backgrounds it follows a dark theme.
@@ -147,7 +152,7 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 </head><body style="margin:0;padding:16px;font-family:system-ui,-apple-system,'Segoe UI',sans-serif">
 <table role="presentation" cellpadding="0" cellspacing="0" style="width:100%;max-width:640px;border-collapse:collapse">
-<tr><td style="border-left:4px solid {colour};padding:4px 0 4px 16px;overflow-wrap:anywhere">
+<tr><td style="border-left:4px solid {colour};padding:4px 0 4px 16px;overflow-wrap:anywhere{breaks}">
 <p style="margin:0 0 10px 0;font-size:17px;line-height:1.4"><strong>{title}</strong></p>
 {lines}
 </td></tr></table>

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
 from watcher.i18n import translator
-from watcher.models import ChannelKind, Event, Message
-from watcher.notifier.facts import WIDE, Facts, zone
-from watcher.notifier.text import cut, escape_html
+from watcher.models import Call, ChannelKind, Event, Message
+from watcher.notifier.facts import NAME_LIMIT, WIDE, Facts, zone
+from watcher.notifier.text import all_that_fit, clean, cut, escape_html
 from watcher.notifier.wording import HEADLINE_LIMIT, said
 
 TITLE_LIMIT = 200
+OWNERS_LIMIT = 2000
+"""Characters of the names behind a first line."""
+
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -37,20 +40,30 @@ def render(
     """
     if plain:
         return _plain(event)
-    owner = owner_to_call(event, mentions)
+    calls = calls_for([event], mentions)
     facts = Facts(event, kind, translator(language), zone(timezone), now)
     headline, lines = said(facts)
     title = cut(headline, HEADLINE_LIMIT) + _gap(facts) + _mark(facts, headline)
-    body = [line for line in (*lines, _footer(facts)) if line]
+    body = [line for line in (*lines, _footer(facts, called=bool(calls))) if line]
     html = as_html(title, body) if kind == "mail" else ""
-    return Message(title, "\n".join(body), html, call=mentions.get(owner, ""), owner=owner)
+    return Message(title, "\n".join(body), html, calls)
 
 
-def owner_to_call(event: Event, mentions: Mapping[str, str]) -> str:
-    """The label `owner` of what failed, as `mentions` knows it; "" for nobody."""
-    labels = event.subject.get("labels") if isinstance(event.subject, Mapping) else None
-    owner = labels.get("owner") if isinstance(labels, Mapping) and event.severity == "failure" else None
-    return owner if isinstance(owner, str) and owner in mentions else ""
+def calls_for(events: Iterable[Event], mentions: Mapping[str, str]) -> tuple[Call, ...]:
+    """The owners of what failed, as far as `mentions` knows them: in the order of `events`, each person once."""
+    called: dict[str, str] = {}
+    for event in events:
+        labels = event.subject.get("labels") if isinstance(event.subject, Mapping) else None
+        owner = labels.get("owner") if isinstance(labels, Mapping) and event.severity == "failure" else None
+        if isinstance(owner, str) and owner in mentions:
+            called.setdefault(mentions[owner], owner)
+    return tuple(Call(id_, owner) for id_, owner in called.items())
+
+
+def with_owners(message: Message, limit: int = OWNERS_LIMIT) -> str:
+    """The first line where nobody can be called: followed by the names alone."""
+    names = all_that_fit([f"@{cut(clean(call.owner), NAME_LIMIT)}" for call in message.calls], limit)
+    return "  ".join(filter(None, (message.title, " ".join(names))))
 
 
 def _mark(facts: Facts, headline: str) -> str:
@@ -61,16 +74,18 @@ def _mark(facts: Facts, headline: str) -> str:
 
 def _gap(facts: Facts) -> str:
     """A task that nobody saw for a while: the first line says so."""
-    ends = facts.ends() if facts.event.task is not None and facts.width >= WIDE else None
+    ends = facts.ends(years=False) if facts.event.task is not None and facts.width >= WIDE else None
     return " " + facts.say("(between {start} and {end})", start=ends[0], end=ends[1]) if ends else ""
 
 
-def _footer(facts: Facts) -> str:
+def _footer(facts: Facts, *, called: bool) -> str:
+    """When it was, which task, whose: an owner who is `called` stands in the first line already."""
     event = facts.event
     task = facts.outside(event.task, 80) if event.task is not None else ""
     several = event.task is not None and event.account not in (None, "default")
     account = facts.say("account {account}", account=facts.account) if several else ""
-    return " · ".join(filter(None, (facts.when(), task, account)))
+    owner = facts.say("owner {owner}", owner=facts.owner) if facts.owner and not called else ""
+    return " · ".join(filter(None, (facts.when(), task, account, owner)))
 
 
 def as_html(title: str, lines: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 ELLIPSIS = "…"
 ZERO_WIDTH_SPACE = "\u200b"
@@ -122,6 +122,15 @@ def fit(text: str, limit: int, escape: Callable[[str], str] = as_written) -> str
         keep = max(1, min(keep - 1, keep * limit // len(escaped)))
         escaped = escape(cut(text, keep))
     return escaped
+
+
+def all_that_fit(parts: Sequence[str], limit: int) -> list[str]:
+    """The first of `parts`, which stand beside each other with blanks between them; `+7` for those left out."""
+    for kept in range(len(parts), -1, -1):
+        shown = [*parts[:kept], *([f"+{len(parts) - kept}"] if kept < len(parts) else [])]
+        if len(" ".join(shown)) <= limit:
+            return shown
+    return []
 
 
 def columns(text: str) -> int:

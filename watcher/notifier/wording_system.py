@@ -74,8 +74,8 @@ def _gave_up(f: Facts) -> Said:
     if lost:
         headline = f.say("channel {channel}: messages given up: {count}", channel=f.channel, count=number(lost))
     again = f.say("See them with: {command}", command="watcher deliveries --failed")
-    resend = f.say("send them again with: {command}", command="watcher redeliver --failed")
-    return _because(headline, f.why_given_up), (f"{again}; {resend}",)
+    resend = f.say("Send them again with: {command}", command="watcher redeliver --failed")
+    return _because(headline, f.why_given_up), (again, resend)
 
 
 @words("watcher.started", "●")
@@ -102,7 +102,7 @@ def _gap(f: Facts) -> Said:
     ends, found = f.ends(), f.count("count")
     headline = f.say("Nothing was watched for {span}", span=f.span(f.width)) if ends else f.say("Nothing was watched")
     changes = f.say("changes found after it: {count}", count=number(found)) if found is not None else ""
-    return f"{headline}; {changes}" if changes else headline, ()
+    return dots(headline, changes), ()
 
 
 @words("watcher.config_rejected", "⚠")

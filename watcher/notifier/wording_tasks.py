@@ -109,7 +109,7 @@ def _resumed(f: Facts) -> Said:
 def _queued_long(f: Facts) -> Said:
     waited = f.seconds("seconds") or f.since_created
     headline = f.say("{name} still waits for a GPU", name=f.name)
-    return dots(headline, f.say("for {span}", span=waited) if waited else ""), (dots(f.model, f.epochs),)
+    return dots(headline, f.say("waited {span}", span=waited) if waited else ""), (dots(f.model, f.epochs),)
 
 
 @words("task.loss_anomaly", "⚠")
