@@ -16,7 +16,7 @@ demo: $(RUNS)  ## the whole story in about a minute, without a key; ARGS="--keep
 	$(BIN)/watcher demo $(ARGS)
 
 test: setup  ## every test that this machine can run; T="-k word" picks some
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(T)
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(T)
 
 check: setup  ## linter, formatter and type checker
 	$(BIN)/ruff check .

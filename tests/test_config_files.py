@@ -109,6 +109,13 @@ def test_the_schema_file_is_current() -> None:
     jsonschema.Draft202012Validator.check_schema(written)
 
 
+def test_the_folder_of_examples_can_be_read_as_one_configuration() -> None:
+    """`--config config/`: what lies there besides, such as the manifest of the Slack app, is no configuration."""
+    settings = load_settings([str(CONFIG)], env=ENV)
+    assert [Path(source).name for source in settings.sources] == ["watcher.full.yaml", "watcher.yaml"]
+    assert {path.name for path in CONFIG.glob("slack-app-manifest.*")} == {"slack-app-manifest.json"}
+
+
 def test_every_documented_key_has_its_place_in_the_schema() -> None:
     assert valid(EVERYTHING)
 

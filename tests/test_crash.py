@@ -130,6 +130,7 @@ def _the_stage(folder: Path) -> Iterator[tuple[Upstream, Hook, Hook, Watcher]]:
         yield upstream, steady, shaky, watcher
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("kills", [32 if IN_CI else 8, pytest.param(120, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_the_watcher_loses_nothing_and_repeats_only_what_was_in_flight(
     kills: int, tmp_path: Path

@@ -56,7 +56,7 @@ def cards(slack: Slack) -> list[Posted]:
 
 
 async def settled(one: Live, channel: str = "board") -> None:
-    await one.until(lambda: not one.reader.deliveries(channel=channel, states=("waiting", "sending")), "all is told")
+    await one.until(lambda: not one.reader.deliveries(channels=[channel], states=("waiting", "sending")), "all is told")
 
 
 # ── cards ──

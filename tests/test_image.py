@@ -25,6 +25,7 @@ from watcher import __version__
 
 if missing() and os.environ.get("CI") != "true":
     pytest.skip(missing(), allow_module_level=True)
+pytestmark = [pytest.mark.first, pytest.mark.long]
 KEY = "nv-canary-of-the-image-test"
 
 

@@ -186,6 +186,7 @@ READING = [
 """The last two are refused while the daemon runs."""
 
 
+@pytest.mark.first
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_no_secret_is_seen_in_logs_store_commands_messages_or_answers(tmp_path: Path) -> None:
     with canaries_in(tmp_path, CANARIES) as (watcher, hostile):
@@ -232,6 +233,7 @@ def _let_everything_go_wrong(watcher: Watcher, hostile: Hostile) -> None:
     until(lambda: "account.rejected" in "".join(hostile.good), "the refused key is told", 40)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_no_secret_is_seen_when_a_proxy_and_a_slack_webhook_fail(tmp_path: Path) -> None:
     """Through a proxy that repeats its own password, an https:// chat and an upstream can't be reached."""
@@ -256,24 +258,33 @@ def test_no_secret_is_seen_when_a_proxy_and_a_slack_webhook_fail(tmp_path: Path)
             assert_silent(path.read_bytes(), path.name, BEHIND_A_PROXY)
 
 
-WRONG: list[tuple[str, dict[str, Any]]] = [
-    ("an unknown service", {"channels": {"x": f"nosuchservice://{CHAT}/{HOOK}"}}),
-    ("a service that wants more", {"channels": {"x": f"slack://{SLACK}"}}),
-    ("two recipients", {"channels": {"x": f"mailto://me:{quote(MAIL, safe='')}@example.com?to=a@b.c,d@e.f"}}),
-    ("an argument misspelt", {"channels": {"x": f"mmost://example.com/{CHAT}?chanel={HOOK}"}}),
-    ("a secret that isn't one", {"channels": {"x": {"url": "https://example.com/x", "secret": f"{HOOK}"}}}),
-    ("no scheme", {"channels": {"x": f"hooks.slack.com/services/{SLACK}"}}),
-    ("a blank in the key", {"accounts": {"main": {"api_key": f"{KEY} {KEY}"}}}),
-    ("a number for a mapping", {"accounts": {"main": {"api_key": {KEY: KEY}}}}),
-    ("another database", {"store": f"postgresql://me:{STORE}@db.example.com/watcher"}),
-    ("a proxy that isn't one", {"proxy": f"ftp://me:{PROXY}@example.com"}),
-    ("a port that isn't one", {"proxy": f"http://me:{PROXY}@example.com:99999"}),
-    ("a short token", {"http": {"token": f"{TOKEN} \n{TOKEN}"}}),
-    ("an address without a scheme", {"heartbeat": {"url": f"example.com/{PING}", "every": "never"}}),
-]
+WRONG: dict[str, dict[str, Any]] = {
+    "an unknown service": {"channels": {"x": f"nosuchservice://{CHAT}/{HOOK}"}},
+    "a blank in the key": {"accounts": {"main": {"api_key": f"{KEY} {KEY}"}}},
+    "another database": {"store": f"postgresql://me:{STORE}@db.example.com/watcher"},
+    "a proxy that isn't one": {"proxy": f"ftp://me:{PROXY}@example.com"},
+    "a short token": {"http": {"token": f"{TOKEN} \n{TOKEN}"}},
+}
+WRONG_TOO: dict[str, dict[str, Any]] = {
+    "a service that wants more": {"channels": {"x": f"slack://{SLACK}"}},
+    "two recipients": {"channels": {"x": f"mailto://me:{quote(MAIL, safe='')}@example.com?to=a@b.c,d@e.f"}},
+    "an argument misspelt": {"channels": {"x": f"mmost://example.com/{CHAT}?chanel={HOOK}"}},
+    "a secret that isn't one": {"channels": {"x": {"url": "https://example.com/x", "secret": f"{HOOK}"}}},
+    "no scheme": {"channels": {"x": f"hooks.slack.com/services/{SLACK}"}},
+    "a number for a mapping": {"accounts": {"main": {"api_key": {KEY: KEY}}}},
+    "a port that isn't one": {"proxy": f"http://me:{PROXY}@example.com:99999"},
+    "an address without a scheme": {"heartbeat": {"url": f"example.com/{PING}", "every": "never"}},
+}
+"""Each costs a process of its own: these are left to where there is time."""
 
 
-@pytest.mark.parametrize(("what", "change"), WRONG, ids=[what for what, _ in WRONG])
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        *(pytest.param(*each, id=each[0]) for each in WRONG.items()),
+        *(pytest.param(*each, id=each[0], marks=pytest.mark.long) for each in WRONG_TOO.items()),
+    ],
+)
 def test_no_secret_is_seen_in_what_is_said_of_a_wrong_configuration(
     what: str, change: dict[str, Any], tmp_path: Path
 ) -> None:

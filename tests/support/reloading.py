@@ -33,6 +33,8 @@ from watcher.watchdog import Watchdog
 
 QUICK = {"interval": "100ms", "wait_interval": "100ms"}
 TASK, OTHER = "czf9fbky", "oi55o2ej"
+SECOND = "nv-another-key-0123456789"
+STORY: dict[str, Any] = {"keys": [KEY, SECOND], "tasks": [{"id": TASK, "name": "support-bot v3"}, {"id": OTHER}]}
 
 
 def account(sim: Simulator, **more: Any) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Live:
         await self.until(lambda: len(self.said("config.rejected")) > before, "the configuration is refused")
         return [line["problem"].replace(f"{self.folder}/", "") for line in self.said("config.rejected")[before:]]
 
-    async def until(self, condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
         try:
             await until(lambda: self.running.done() or condition(), seconds)
         except TimeoutError:
@@ -123,7 +125,7 @@ class Live:
 
     def deliveries(self, channel: str) -> dict[str, str]:
         """Event type to state, of this channel's deliveries."""
-        return {d.event.type: d.state for d in self.reader.deliveries(channel=channel)}
+        return {d.event.type: d.state for d in self.reader.deliveries(channels=[channel])}
 
 
 @contextlib.asynccontextmanager
