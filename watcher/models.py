@@ -97,6 +97,19 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """One changed observation of a task: `changes` has what isn't step, epoch or loss, a loss that is no finite number
+    included (as text)."""
+
+    time: datetime
+    life: int
+    step: int | None
+    epoch: int | None
+    loss: float | None
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a training failed: the upstream's `reason` and `message`, our `explanation` and `fix` ("" if unknown)."""
 

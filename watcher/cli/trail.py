@@ -12,9 +12,9 @@ from watcher.cli.reading import Known, find_task, known_tasks, load, reading, ut
 from watcher.cli.status import look, obstacle, state_of
 
 if TYPE_CHECKING:
-    from watcher.models import Delivery, Event
+    from watcher.models import Delivery, Event, Point
     from watcher.settings import Settings
-    from watcher.state.reader import Attempt, Point, Reader, Trail
+    from watcher.state.reader import Attempt, Reader, Trail
 
 
 TOLD = {

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DatabaseError
 
 from watcher.errors import StoreStalled, StoreUnusable
-from watcher.models import Delivery, Event, Snapshot, TaskKey
+from watcher.models import Delivery, Event, Point, Snapshot, TaskKey
 from watcher.state import schema
 from watcher.state.budget import get_meta
 from watcher.state.claim import joined_with_events
 from watcher.state.database import reading_engine, translate
 from watcher.state.health import AccountHealth, ChannelHealth
+from watcher.state.history import load_points
 from watcher.state.migrate import HEAD, revision_of
 from watcher.state.rows import account_from, channel_from, delivery_from, event_from, snapshot_from
 from watcher.state.silences import Silence, active
@@ -34,18 +35,6 @@ class Attempt:
     ended: datetime | None
     result: str | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One changed observation: `changes` has what isn't step, epoch or loss."""
-
-    time: datetime
-    life: int
-    step: int | None
-    epoch: int | None
-    loss: float | None
-    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +96,8 @@ class Reader:
 
     def history(self, key: TaskKey) -> list[Point]:
         """The task's changed observations, oldest first."""
-        query = (
-            select(schema.history)
-            .join(schema.tasks, schema.tasks.c.no == schema.history.c.task_no)
-            .where(schema.tasks.c.account == key.account, schema.tasks.c.id == key.id)
-            .order_by(schema.history.c.number)
-        )
         with self._look() as tx:
-            return [
-                Point(row.time, row.life, row.step, row.epoch, row.loss, json.loads(row.changes or "{}"))
-                for row in tx.execute(query)
-            ]
+            return load_points(tx, key)
 
     def trail(self, key: TaskKey) -> list[Trail]:
         """Everything that is known of a task's events on their way to their readers."""
