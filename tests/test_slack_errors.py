@@ -127,7 +127,7 @@ async def test_nothing_listens_so_nothing_was_sent(slack: Slack) -> None:
 
 @pytest.mark.anyio
 async def test_a_channel_works_on_after_a_hang(slack: Slack) -> None:
-    async with channel(slack, timeout=0.5) as board:
+    async with channel(slack, timeout=2.0) as board:
         slack.order("chat.postMessage", Fault(how="hang"))
         assert isinstance(await board.send(told("account.rejected")), Unknown)
         assert await board.send(told("account.rejected")) == Accepted("posted")
